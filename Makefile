@@ -1,0 +1,65 @@
+# hotreg: everything built lies under build/. `make help` lists the targets.
+BUILD ?= build
+CC ?= gcc
+CLANG ?= clang
+PKG_CONFIG ?= pkg-config
+
+CFLAGS ?= -O2 -g
+SAN ?=
+HR_CFLAGS := -std=gnu11 -Wall -Wextra -Wshadow -Wmissing-prototypes -Werror -I. -D_GNU_SOURCE -pthread -MMD -MP
+LDLIBS := -lbpf -lelf -lz -lx86emu -pthread
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -std=gnu11 -ffreestanding -Wall -Wextra -Werror -I. -MMD -MP
+ifneq ($(SAN),)
+HR_CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
+LDFLAGS += -fsanitize=$(SAN)
+endif
+
+# ---- sources, one explicit list a folder --------------------------------------------------
+
+ACCEL := object elfcheck reloc layout insn disasm tnum range verifier verify_state verify_insn verify_report interp runtime page progcmd
+VMM := options vm clock bus bus_check mem chardev event stats trace boot multiboot cpu_kvm kvm_probe cpu_soft \
+	soft_string cpu_script doctor text screen
+DEVICES := device machine i8254 i8259 mc146818 hpet piix4_pm i16550 i8042 i440fx piix3 pci ata ata_cmd fw_cfg \
+	debugcon debugexit
+BPF_PROGS := i8254 hpet pmtimer ata
+
+UNIT_TESTS :=
+
+# (while the first parts land, lists may name files that are not there yet)
+srcs = $(wildcard $(patsubst %,$(1)/%.c,$(2)))
+LIB_SRCS := $(call srcs,accel,$(ACCEL)) $(call srcs,vmm,$(VMM)) $(call srcs,devices,$(DEVICES))
+LIB_OBJS := $(LIB_SRCS:%.c=$(BUILD)/%.o)
+BPF_OBJS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.bpf.o,$(wildcard $(BPF_PROGS:%=bpf/%.bpf.c)))
+
+.PHONY: all objects tests
+all: $(BUILD)/hotreg
+objects: $(LIB_OBJS) $(BPF_OBJS)
+
+$(BUILD)/hotreg: $(BUILD)/vmm/main.o $(LIB_OBJS) $(BUILD)/embed.o
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(HR_CFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+
+# The program objects, embedded: prog_<name>_start and prog_<name>_end.
+$(BUILD)/embed.S: $(BPF_OBJS)
+	@mkdir -p $(@D)
+	@{ printf '\t.section .rodata\n'; for o in $(BPF_OBJS); do n=$$(basename $$o .bpf.o); \
+	  printf '\t.balign 16\n\t.globl prog_%s_start, prog_%s_end\nprog_%s_start:\n\t.incbin "%s"\nprog_%s_end:\n' \
+	  $$n $$n $$n $$o $$n; done; printf '\t.section .note.GNU-stack,"",@progbits\n'; } > $@
+$(BUILD)/embed.o: $(BUILD)/embed.S
+	$(CC) -c -o $@ $<
+
+# ---- tests --------------------------------------------------------------------------------
+
+UNIT_BINS := $(UNIT_TESTS:%=$(BUILD)/tests/unit/%)
+tests: $(UNIT_BINS)
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIB_OBJS) $(BUILD)/embed.o
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+-include $(LIB_OBJS:.o=.d) $(BPF_OBJS:.o=.d) $(BUILD)/vmm/main.d $(UNIT_BINS:=.d)

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * accel.h: the engine, as a VMM sees it. Objects hold verified programs; a device owns a state
+ * page; a slot is the place on a range where one program at a time is attached and run.
+ *
+ * Nothing unverified is ever attached. The engine needs no right to bpf(2) and keeps no state
+ * at file scope. Errors are 0 or -errno with a text for a person in `err`.
+ */
+#ifndef ACCEL_ACCEL_H
+#define ACCEL_ACCEL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "bpf/hr.h"
+
+#define ACCEL_MAX_CPUS 8
+
+/* A message for a person: one line, or for the verifier several. Always terminated. */
+struct accel_err {
+	char text[4096];
+};
+
+/* The time that helper 5 answers with. Host: CLOCK_MONOTONIC. Virtual: moved by hand. */
+struct accel_clock {
+	bool is_virtual; /* constant after init */
+	_Atomic uint64_t virtual_ns;
+};
+
+static inline uint64_t accel_clock_now(const struct accel_clock *clock)
+{
+	struct timespec ts;
+
+	if (clock->is_virtual)
+		return atomic_load_explicit(&clock->virtual_ns, memory_order_acquire);
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * HR_NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+/*
+ * A device's state page: page-aligned memory shared by its model and every program attached to
+ * its ranges. Zeroed but for the head, whose version and size are set.
+ */
+struct accel_page;
+
+int accel_page_new(uint32_t version, uint32_t size, struct accel_page **out);
+void accel_page_free(struct accel_page *page); /* after every slot on it is gone; NULL is fine */
+struct hr_page *accel_page_data(const struct accel_page *page);
+
+/*
+ * The model's side of the sequence word: even to odd by compare-and-swap, spinning while a
+ * stateful program (or nobody for long) holds it; then back to even. Not nested.
+ */
+void accel_page_begin(struct accel_page *page);
+void accel_page_end(struct accel_page *page);
+
+/* An opened and verified object file. Reference-counted; slots hold references. */
+struct accel_object;
+
+/* Verifies every program in the ELF image. `name` is for messages. The image may be freed after. */
+int accel_object_open(const char *name, const void *image, size_t size, struct accel_object **out,
+		      struct accel_err *err);
+int accel_object_open_file(const char *path, struct accel_object **out, struct accel_err *err);
+void accel_object_put(struct accel_object *obj); /* NULL is fine */
+
+/*
+ * Makes `obj` the layout that later objects on this page must have: same version, size and BTF
+ * layout of the state. The device's own (embedded) object comes first. -EINVAL with the difference.
+ */
+int accel_page_bind(struct accel_page *page, const struct accel_object *obj, struct accel_err *err);
+
+/* What a program may do to shared memory; a range declares which it allows. */
+enum accel_effect {
+	ACCEL_PURE = 1,     /* stores to its stack and io->result only: no lock */
+	ACCEL_STATEFUL = 2, /* may store to the page and .bss: holds the sequence word */
+};
+
+struct accel_slot;
+
+/*
+ * An empty slot over a page. `cpus` vCPUs (io->vcpu below it) may run it at once. `allow` is
+ * ACCEL_PURE or ACCEL_STATEFUL (which includes pure).
+ */
+int accel_slot_new(struct accel_page *page, const struct accel_clock *clock, unsigned cpus, enum accel_effect allow,
+		   struct accel_slot **out);
+void accel_slot_free(struct accel_slot *slot); /* no vCPU is left; NULL is fine */
+
+/*
+ * Attaches, or atomically replaces: accesses in flight finish with the old program, and on
+ * return none runs it any more. Any thread but a vCPU inside accel_run().
+ */
+int accel_slot_attach(struct accel_slot *slot, struct accel_object *obj, const char *prog, struct accel_err *err);
+void accel_slot_detach(struct accel_slot *slot);
+bool accel_slot_attached(const struct accel_slot *slot);
+/* Signalled (8-byte write of 1) after an HR_ANSWER_RING, page let go. -1: none. */
+void accel_slot_set_eventfd(struct accel_slot *slot, int fd);
+
+/*
+ * Runs the attached program on one access of the vCPU io->vcpu. Returns HR_ANSWER (also for a
+ * rung answer; io->result is set) or 0: punt, nothing has changed. No lock is taken.
+ */
+int accel_run(struct accel_slot *slot, struct hr_io *io);
+
+/* Counters of a slot, summed over vCPUs; a snapshot, may be taken while vCPUs run. */
+struct accel_counters {
+	uint64_t answered;
+	uint64_t punted;      /* all punts, by the program or by the runtime */
+	uint64_t retried;     /* pure: runs thrown away because the page changed */
+	uint64_t busy;        /* punts because the page stayed busy */
+	uint64_t why[256];    /* punts by HR_PUNT_WHY reason, [0]: none given */
+};
+
+void accel_slot_counters(const struct accel_slot *slot, struct accel_counters *out);
+
+/*
+ * Check mode. With the device's mutex held and the page at rest: runs the program at the instant
+ * now_ns on a copy of page and .bss. Returns its verdict (HR_ANSWER, HR_ANSWER_RING or a punt;
+ * 0 when nothing is attached) with io->result. Afterwards, when the model has handled the same
+ * access on the real page, accel_slot_compare() says whether the pages agree: it returns -1 if
+ * they do, else the offset of the first differing byte (the sequence word is not compared).
+ */
+int accel_slot_shadow(struct accel_slot *slot, struct hr_io *io, uint64_t now_ns);
+long accel_slot_compare(const struct accel_slot *slot);
+const struct hr_page *accel_slot_shadow_page(const struct accel_slot *slot); /* what the program left */
+
+/* For `hotreg prog ...` and --stats. */
+unsigned accel_object_prog_count(const struct accel_object *obj);
+const char *accel_object_prog_name(const struct accel_object *obj, unsigned index);
+
+struct accel_prog_info {
+	const char *name;
+	enum accel_effect effect;
+	bool reads_time;     /* reaches helper 5 */
+	uint32_t insns;
+	uint64_t worst_case; /* instructions on the longest path */
+	uint64_t verify_ns;
+	uint32_t states;     /* verifier states explored */
+};
+
+void accel_object_prog_info(const struct accel_object *obj, unsigned index, struct accel_prog_info *out);
+/* Disassembly of one program with its source lines. */
+void accel_object_dump(const struct accel_object *obj, unsigned index, FILE *out);
+
+#endif

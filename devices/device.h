@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * device.h: all that the bus and the VM see of a device.
+ *
+ * A device embeds `struct device` as its first member. Its handlers run with dev->lock held,
+ * called by the bus or by the device's own timer callback; they never take it themselves and
+ * they cannot fail: every value a guest can write has defined behaviour.
+ * This header and machine.h are the two that vmm/ may include from devices/.
+ */
+#ifndef DEVICES_DEVICE_H
+#define DEVICES_DEVICE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "accel/accel.h"
+#include "vmm/clock.h"
+#include "vmm/io.h"
+#include "vmm/irq.h"
+
+struct device;
+struct vm;
+struct range_stats; /* vmm/stats.h */
+
+struct device_ops {
+	/* Back to power-on state, page included (by page_begin/page_end). dev->lock held. */
+	void (*reset)(struct device *dev);
+	/* Frees what init took, dev itself included. No other thread is left. */
+	void (*destroy)(struct device *dev);
+};
+
+struct device {
+	/* constant after init */
+	const char *name; /* the part: "i8254", "hpet"; what --prog names */
+	const struct device_ops *ops;
+	struct clock *clock;
+	struct accel_page *page; /* NULL: a device without programs */
+	pthread_mutex_t lock;
+	/* lock */
+	bool is_frozen;     /* check mode: the program and the model see one instant */
+	uint64_t frozen_ns;
+};
+
+/*
+ * Sets up the common part; page_version 0 means no state page. `size` is that of the whole page
+ * variable (struct hr_page first). 0 or -errno; device_cleanup() undoes it.
+ */
+int device_init(struct device *dev, const char *name, const struct device_ops *ops, struct clock *clock,
+		uint32_t page_version, uint32_t page_size);
+void device_cleanup(struct device *dev);
+
+/* Host time for a model: the sampled instant in check mode, else the clock. dev->lock held. */
+static inline uint64_t device_now(const struct device *dev)
+{
+	return dev->is_frozen ? dev->frozen_ns : clock_now(dev->clock);
+}
+
+/* The device's state page as its own type (struct X_page *); lives as long as the device. */
+static inline void *device_page(const struct device *dev)
+{
+	return accel_page_data(dev->page);
+}
+
+/*
+ * Bracket a change of the page, from the first read it depends on (device_now() included) to
+ * the last write; also reads of anything a stateful program may store. dev->lock held; not
+ * nested; in between no interrupt line, I/O, log, allocation or sleep.
+ */
+static inline void page_begin(struct device *dev)
+{
+	accel_page_begin(dev->page);
+}
+
+static inline void page_end(struct device *dev)
+{
+	accel_page_end(dev->page);
+}
+
+/* A register's name for statistics and reports. A list ends with a NULL name. */
+struct reg_name {
+	uint32_t offset;
+	uint32_t len; /* bytes that belong to it */
+	const char *name;
+};
+
+/*
+ * Every access that starts at the base belongs to the range whatever its size, and the parts of
+ * a wider access all go to that address: the IDE data port.
+ */
+#define RANGE_FIFO 0x1u
+
+/*
+ * A run of addresses on one bus that belongs to one device. A later registration lies over an
+ * earlier one. read() sets req->io.result, write() takes req->io.value; req->io.offset and .size
+ * say what: the size is a power of two, at most `width`, aligned (on MMIO) and inside the range.
+ */
+struct range {
+	/* constant after bus_add */
+	const char *name; /* "ata.regs"; unique in the machine */
+	struct device *dev;
+	enum io_bus bus;
+	uint32_t len;   /* bytes */
+	uint8_t width;  /* widest access the device takes whole: 1, 2, 4 or 8 */
+	uint8_t flags;  /* RANGE_* */
+	void (*read)(struct device *dev, struct io_req *req);
+	void (*write)(struct device *dev, struct io_req *req);
+	/*
+	 * Optional: all of a string access at once (req->count elements of req->io.size bytes in
+	 * req->data). Without it the bus calls read()/write() for each element.
+	 */
+	void (*read_string)(struct device *dev, struct io_req *req);
+	void (*write_string)(struct device *dev, struct io_req *req);
+	const struct reg_name *regs; /* may be NULL */
+	struct accel_slot *slot;     /* where programs attach; NULL: models only */
+	struct range_stats *stats;   /* NULL without --stats */
+	/* bus.lock for writing; read without (atomic) */
+	uint64_t base;
+	bool mapped;
+};
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * machine.h: the i440FX/PIIX-class PC as one wiring table (machine.c). All that vmm/ sees of it.
+ */
+#ifndef DEVICES_MACHINE_H
+#define DEVICES_MACHINE_H
+
+#include "accel/accel.h"
+
+struct vm;
+struct machine;
+
+/*
+ * Creates every device, maps its ranges on vm->bus, wires interrupt lines, and unless
+ * --accel off attaches the embedded (or --prog's) programs. 0 or -errno with err, undone.
+ */
+int machine_create(struct vm *vm, struct machine **out, struct accel_err *err);
+void machine_destroy(struct machine *machine); /* NULL is fine */
+/* Power-on state of every device; no vCPU runs. */
+void machine_reset(struct machine *machine);
+
+#endif

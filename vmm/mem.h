@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * mem.h: guest physical memory: RAM, the BIOS image, and which of them (or nothing) is seen
+ * where. The list of regions is what KVM slots and the software CPU's pages are made from.
+ *
+ * Layout: RAM 0..mem_bytes (at most 3 GiB); the 128 KiB from 0xa0000 are plain RAM (VGA text at
+ * 0xb8000 is read from there at exit); 0xc0000..0xfffff is shadow RAM by the i440FX's PAM
+ * registers: each 16 KiB segment (0xf0000: 64 KiB) reads from RAM or ROM, and writes to RAM or
+ * nowhere; the BIOS also ends at 4 GiB.
+ */
+#ifndef VMM_MEM_H
+#define VMM_MEM_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MEM_SHADOW_BASE 0xc0000u
+#define MEM_SHADOW_SEGMENTS 13 /* 12 of 16 KiB from 0xc0000, then 64 KiB at 0xf0000 */
+#define MEM_MAX_REGIONS 24
+
+/* PAM: bit 0 reads go to RAM, bit 1 writes go to RAM ([82441FX] PAM registers). */
+#define MEM_PAM_RE 1
+#define MEM_PAM_WE 2
+
+struct mem_region {
+	uint64_t gpa;
+	uint64_t bytes;
+	uint8_t *host;
+	bool readonly; /* guest writes are dropped */
+};
+
+struct guest_mem {
+	/* constant after init */
+	uint8_t *ram;
+	uint64_t ram_bytes;
+	uint8_t *rom; /* the BIOS image, rom_bytes (multiple of 64 KiB, at most 1 MiB), or NULL */
+	uint64_t rom_bytes;
+	/* called under lock whenever the region list changed; set by the CPU backend */
+	void (*changed)(void *opaque);
+	void *changed_opaque;
+	/* lock */
+	pthread_mutex_t lock;
+	uint8_t pam[MEM_SHADOW_SEGMENTS];
+};
+
+int mem_init(struct guest_mem *mem, uint64_t ram_bytes);
+void mem_destroy(struct guest_mem *mem);
+/* Takes a copy of the image. Reset state: all segments read ROM, writes dropped; without a ROM all are RAM. */
+int mem_set_rom(struct guest_mem *mem, const void *image, size_t bytes);
+/* segment 0..12, attr MEM_PAM_*; merges neighbours and tells the backend. vCPU thread. */
+void mem_set_pam(struct guest_mem *mem, unsigned segment, uint8_t attr);
+/* Fills list (MEM_MAX_REGIONS) sorted by gpa, not overlapping; returns how many. mem->lock held. */
+unsigned mem_regions(const struct guest_mem *mem, struct mem_region *list);
+
+/*
+ * Host address of [gpa, gpa + bytes) if it is all inside RAM, else NULL. Loaders, devices that
+ * copy, and the exit screen use it; addresses come from the guest, so the check is here.
+ */
+void *mem_ptr(const struct guest_mem *mem, uint64_t gpa, uint64_t bytes);
+/* Copies; false (nothing copied) when not all inside RAM. */
+bool mem_read(const struct guest_mem *mem, uint64_t gpa, void *buf, uint64_t bytes);
+bool mem_write(struct guest_mem *mem, uint64_t gpa, const void *buf, uint64_t bytes);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * options.h: the command line of `hotreg run`, parsed and checked. Constant afterwards.
+ */
+#ifndef VMM_OPTIONS_H
+#define VMM_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "accel/accel.h"
+
+#define OPT_MAX_PROGS 8
+
+enum opt_cpu { OPT_CPU_AUTO, OPT_CPU_KVM, OPT_CPU_SOFT, OPT_CPU_SCRIPT };
+enum opt_accel { OPT_ACCEL_OFF, OPT_ACCEL_AUTO, OPT_ACCEL_ON, OPT_ACCEL_ON_VMM, OPT_ACCEL_ON_KERNEL, OPT_ACCEL_CHECK };
+
+struct opt_prog {
+	const char *device;
+	const char *file;
+};
+
+struct options {
+	const char *kernel, *append, *initrd; /* NULL when not given */
+	const char *bios;
+	const char *disk;
+	bool disk_readonly;
+	uint64_t mem_bytes;
+	unsigned cpus;
+	enum opt_cpu cpu;
+	const char *script;
+	enum opt_accel accel;
+	struct opt_prog progs[OPT_MAX_PROGS];
+	unsigned prog_count;
+	const char *serial;   /* "stdio", "none" or a file */
+	const char *debugcon; /* NULL: none; "stdio" or a file */
+	bool stats;
+	const char *stats_file;
+	const char *trace;
+	unsigned timeout_s; /* 0: none */
+	bool quiet;
+};
+
+#define OPT_DEFAULT_BIOS "/usr/share/seabios/bios-256k.bin"
+
+/* argv after `run`. 0; -EINVAL with one line in err; 1 when --help was printed. */
+int options_parse(struct options *opt, int argc, char **argv, struct accel_err *err);
+void options_help(void);
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm.h: one virtual machine: everything mutable hangs off struct vm.
+ *
+ * Lock order: device -> irq controller -> clock; bus.lock and mem.lock are taken under a device
+ * lock and hold nothing further. Threads: one per vCPU (0 is started like the others), one event
+ * thread (timers, standard input, signals, timeout) which is the caller of vm_run().
+ */
+#ifndef VMM_VM_H
+#define VMM_VM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/bus.h"
+#include "vmm/clock.h"
+#include "vmm/cpu.h"
+#include "vmm/irq.h"
+#include "vmm/mem.h"
+
+#define VM_MAX_CPUS 2
+
+/* Exit statuses of the program; odd ones are the guest's. */
+#define EXIT_GUEST_SHUTDOWN 0
+#define EXIT_USAGE 2
+#define EXIT_DIVERGENCE 4
+#define EXIT_CPU_FAILED 6
+#define EXIT_TIMEOUT 124
+
+struct options; /* vmm/options.h */
+struct machine; /* devices/machine.h */
+struct chardev; /* vmm/chardev.h */
+struct trace;
+struct stats;
+
+struct vm {
+	/* constant after vm_create */
+	const struct options *opt;
+	struct clock clock;
+	struct guest_mem mem;
+	struct bus bus;
+	const struct cpu_ops *cpu_ops;
+	void *backend; /* the CPU backend's own, set by ops->setup */
+	struct cpu *cpus[VM_MAX_CPUS];
+	unsigned cpu_count;
+	bool has_lapic; /* set by ops->setup: local APICs in the kernel (split irqchip) */
+	struct machine *machine;
+	struct trace *trace;
+	struct stats *stats; /* NULL without --stats */
+	/* set by the interrupt controller before the vCPUs run */
+	int (*intr_ack)(void *opaque); /* vector 0..255, or -1: it went away */
+	void *intr_opaque;
+	int wake_fd; /* eventfd: makes the event thread look again */
+	/* atomics, any thread */
+	_Atomic bool intr;       /* level of the PIC's INTR output */
+	_Atomic bool stop;
+	_Atomic int exit_status; /* valid once stop is set: the first request wins */
+	_Atomic bool reset;
+	char stop_reason[128];   /* written before stop is set, by who won */
+};
+
+/* Builds everything up to the first instruction. 0 or -errno with err; undoes itself. */
+int vm_create(struct vm *vm, const struct options *opt, struct accel_err *err);
+/* Runs to the end; returns the exit status. */
+int vm_run(struct vm *vm, struct accel_err *err);
+void vm_destroy(struct vm *vm);
+
+/* Ends the VM. The first status wins. Any thread, also with device locks held. */
+void vm_request_stop(struct vm *vm, int status, const char *reason);
+/* Asks for a system reset: the vCPUs leave run(), devices and memory map return to power-on. */
+void vm_request_reset(struct vm *vm, const char *why);
+
+static inline bool vm_should_stop(const struct vm *vm)
+{
+	return atomic_load_explicit(&vm->stop, memory_order_acquire);
+}
+
+static inline bool vm_reset_pending(const struct vm *vm)
+{
+	return atomic_load_explicit(&vm->reset, memory_order_acquire);
+}
+
+/* The PIC's INTR output, as an irq line: wakes vCPU 0. */
+struct irq_line vm_intr_line(struct vm *vm);
+
+static inline bool vm_intr_pending(const struct vm *vm)
+{
+	return atomic_load_explicit(&vm->intr, memory_order_acquire);
+}
+
+/* Interrupt acknowledge cycle: the vector, or -1. vCPU 0's thread. */
+static inline int vm_intr_ack(struct vm *vm)
+{
+	return vm->intr_ack ? vm->intr_ack(vm->intr_opaque) : -1;
+}
+
+#endif

@@ -45,6 +45,7 @@ struct vm {
 	struct cpu *cpus[VM_MAX_CPUS];
 	unsigned cpu_count;
 	bool has_lapic; /* set by ops->setup: local APICs in the kernel (split irqchip) */
+	struct chardev *serial, *debugcon; /* opened by vm_create before machine_create; NULL: none */
 	struct machine *machine;
 	struct trace *trace;
 	struct stats *stats; /* NULL without --stats */

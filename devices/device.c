@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * device.c: the part that every device has in common: its mutex, its clock and, when programs
+ * answer for some of its registers, its state page.
+ */
+#include "devices/device.h"
+
+#include <errno.h>
+#include <string.h>
+
+int device_init(struct device *dev, const char *name, const struct device_ops *ops, struct clock *clock,
+	uint32_t page_version, uint32_t page_size)
+{
+	int err;
+
+	memset(dev, 0, sizeof(*dev));
+	dev->name = name;
+	dev->ops = ops;
+	dev->clock = clock;
+	err = pthread_mutex_init(&dev->lock, NULL);
+	if (err)
+		return -err;
+	if (page_version) {
+		err = accel_page_new(page_version, page_size, &dev->page);
+		if (err)
+			pthread_mutex_destroy(&dev->lock);
+	}
+	return err;
+}
+
+void device_cleanup(struct device *dev)
+{
+	accel_page_free(dev->page);
+	dev->page = NULL;
+	pthread_mutex_destroy(&dev->lock);
+}

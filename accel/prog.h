@@ -17,6 +17,7 @@
 #define PROG_MAX_FUNCS 64
 #define PROG_STACK_BYTES 512 /* of one frame */
 #define PROG_MAX_FRAMES 8
+#define PROG_MAX_MAPS 8
 
 enum map_role {
 	MAP_STATE,  /* .data.state: the device's page; programs may store above its struct hr_page */
@@ -77,15 +78,17 @@ struct prog {
  */
 int verify_prog(struct prog *p, struct accel_err *err);
 
-/* Where a program's maps are for one attachment (or for one shadow run). */
+/*
+ * Where a program's maps are, and what time it is, for one attachment (or for one shadow run).
+ * map_base is read by interp_prepare(); the time fields at each call of helper 5, so the env
+ * must outlive the code prepared with it and frozen_ns may change between runs.
+ */
 struct prog_env {
-	uint8_t *map_base[8]; /* by map index */
+	uint8_t *map_base[PROG_MAX_MAPS]; /* by map index */
 	const struct accel_clock *clock;
 	bool time_is_frozen;
 	uint64_t frozen_ns;
 };
-
-#define PROG_MAX_MAPS 8
 
 /*
  * The reference engine. `code` is prepared by interp_prepare() from a *verified* program: map

@@ -63,3 +63,25 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIB_OBJS) $(BUILD)/embed.o
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 -include $(LIB_OBJS:.o=.d) $(BPF_OBJS:.o=.d) $(BUILD)/vmm/main.d $(UNIT_BINS:=.d)
+
+# ---- guests -------------------------------------------------------------------------------
+
+GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
+	-mgeneral-regs-only -Wall -Wextra -Werror -Itests/guest
+GUESTS := regbench
+GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img
+
+.PHONY: guests
+guests: $(GUEST_BINS)
+$(BUILD)/guest/%.o: tests/guest/%.c tests/guest/guest.h
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+$(BUILD)/guest/start.o: tests/guest/start.S
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+$(BUILD)/guest/%.elf: $(BUILD)/guest/start.o $(BUILD)/guest/%.o tests/guest/guest.ld
+	ld -m elf_i386 -z noexecstack -T tests/guest/guest.ld -o $@ $(filter %.o,$^)
+$(BUILD)/guest/grub.img: scripts/grub-image.sh tests/guest/grub.cfg
+	@mkdir -p $(@D)
+	scripts/grub-image.sh $@ tests/guest/grub.cfg
+.SECONDARY:

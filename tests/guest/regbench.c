@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * regbench.c: what one access of each hot register costs, seen by the guest. Multiboot, 32-bit, no paging,
+ * no interrupts, so that it runs on any KVM, on the software CPU and under QEMU.
+ *
+ * First the counters are checked (they move, and never back), then every register is read in a tight
+ * loop between two RDTSC, round after round, beside an access of the same bus, width and direction
+ * that nobody claims: its floor. Prints for each register the median, 10th and 90th percentile of the
+ * cycles of an access, and the median of its ratio to the floor *of the same round*, in thousandths.
+ * Command line: rounds=N reads=N.
+ */
+#include "guest.h"
+
+#define HPET 0xfed00000u
+#define PM_TIMER 0x608
+#define FREE_PORT 0x5000     /* claimed by nobody here and in QEMU's pc */
+#define FREE_ADDR 0xfebf0000u
+#define MAX_ROUNDS 201
+
+enum op { OP_INB, OP_INL, OP_READL, OP_LATCH };
+
+struct reg {
+	const char *name;
+	enum op op;
+	uint32_t addr;
+	int floor; /* index of its floor in regs[], -1: it is one */
+};
+
+static const struct reg regs[] = {
+	{"floor_inb", OP_INB, FREE_PORT, -1},
+	{"floor_inl", OP_INL, FREE_PORT, -1},
+	{"floor_mmio", OP_READL, FREE_ADDR, -1},
+	{"floor_outb_inb_inb", OP_LATCH, FREE_PORT, -1},
+	{"hpet_counter", OP_READL, HPET + 0xf0, 2},
+	{"hpet_capabilities", OP_READL, HPET + 0x00, 2},
+	{"hpet_configuration", OP_READL, HPET + 0x10, 2},
+	{"pm_timer", OP_INL, PM_TIMER, 1},
+	{"pit_count", OP_INB, 0x40, 0},
+	{"pit_latch_and_read", OP_LATCH, 0x40, 3},
+	{"port61", OP_INB, 0x61, 0},
+	{"ide_status", OP_INB, 0x1f7, 0},
+	{"ide_alternate_status", OP_INB, 0x3f6, 0},
+	{"ide_sector_count", OP_INB, 0x1f2, 0},
+};
+
+#define NREGS (sizeof(regs) / sizeof(regs[0]))
+
+static uint32_t cycles[NREGS][MAX_ROUNDS]; /* of `reads` operations */
+static uint32_t ratio[MAX_ROUNDS];
+static uint32_t sorted[MAX_ROUNDS];
+
+static void sort(uint32_t *v, uint32_t n)
+{
+	for (uint32_t i = 1; i < n; i++) {
+		uint32_t x = v[i], j = i;
+
+		for (; j && v[j - 1] > x; j--)
+			v[j] = v[j - 1];
+		v[j] = x;
+	}
+}
+
+/* Accesses that one operation makes. */
+static uint32_t op_accesses(enum op op)
+{
+	return op == OP_LATCH ? 3 : 1;
+}
+
+static uint32_t measure(const struct reg *r, uint32_t reads)
+{
+	uint32_t t0 = tsc_low();
+
+	switch (r->op) {
+	case OP_INB:
+		for (uint32_t i = reads; i; i--)
+			inb((uint16_t)r->addr);
+		break;
+	case OP_INL:
+		for (uint32_t i = reads; i; i--)
+			inl((uint16_t)r->addr);
+		break;
+	case OP_READL:
+		for (uint32_t i = reads; i; i--)
+			readl(r->addr);
+		break;
+	case OP_LATCH:
+		for (uint32_t i = reads; i; i--) {
+			outb((uint16_t)(r->addr + 3), 0x00); /* counter latch command, counter 0 */
+			inb((uint16_t)r->addr);
+			inb((uint16_t)r->addr);
+		}
+		break;
+	}
+	return tsc_low() - t0;
+}
+
+static void fail(const char *what, uint32_t before, uint32_t after)
+{
+	put_text("regbench: FAILED: ");
+	put_text(what);
+	put_text(" before=");
+	put_hex(before);
+	put_text(" after=");
+	put_hex(after);
+	put_text("\n");
+	guest_exit(1);
+}
+
+static uint32_t pit_latched(void)
+{
+	uint32_t low;
+
+	outb(0x43, 0x00);
+	low = inb(0x40);
+	return low | (uint32_t)inb(0x40) << 8;
+}
+
+/* Each counter moves and never goes back; the PM timer says when a pause was too long to tell. */
+static void check_counters(uint32_t reads)
+{
+	uint32_t hpet = readl(HPET + 0xf0), pm = inl(PM_TIMER) & 0xffffff, pit = pit_latched();
+	uint32_t hpet0 = hpet, pm0 = pm, pit0 = pit, toggles = 0, port61 = inb(0x61) & 0x10, checked = 0;
+	uint8_t status = inb(0x1f7);
+
+	for (uint32_t i = 0; i < reads; i++) {
+		uint32_t hpet1 = readl(HPET + 0xf0), pit1 = pit_latched(), pm1 = inl(PM_TIMER) & 0xffffff;
+		uint32_t t = inb(0x61) & 0x10;
+
+		if ((int32_t)(hpet1 - hpet) < 0)
+			fail("HPET counter went back", hpet, hpet1);
+		/* 3579545 Hz: 70000 ticks are under 20 ms, a third of the PIT's round of 55 ms */
+		if (((pm1 - pm) & 0xffffff) < 70000) {
+			if (((pit - pit1) & 0xffff) > 0x8000)
+				fail("PIT count went up", pit, pit1);
+			checked++;
+		}
+		if (((pm1 - pm) & 0xffffff) >= 0x800000)
+			fail("PM timer went back", pm, pm1);
+		if (t != port61)
+			toggles++;
+		port61 = t;
+		if (inb(0x1f7) != status || inb(0x3f6) != status)
+			fail("IDE status of an idle disk changed", status, inb(0x1f7));
+		hpet = hpet1;
+		pm = pm1;
+		pit = pit1;
+	}
+	if (hpet == hpet0)
+		fail("HPET counter stands still", hpet0, hpet);
+	if (pm == pm0)
+		fail("PM timer stands still", pm0, pm);
+	if (pit == pit0 && checked)
+		fail("PIT count stands still", pit0, pit);
+	if (!toggles)
+		fail("port 0x61 bit 4 never toggles", port61, port61);
+	put_text("regbench: counters ok, IDE status ");
+	put_hex(status);
+	put_text("\n");
+}
+
+static void report(uint32_t i, uint32_t rounds, uint32_t reads)
+{
+	uint32_t n = reads * op_accesses(regs[i].op);
+
+	for (uint32_t k = 0; k < rounds; k++)
+		sorted[k] = cycles[i][k];
+	sort(sorted, rounds);
+	put_text("regbench: ");
+	put_text(regs[i].name);
+	put_text(" cycles=");
+	put_dec(sorted[rounds / 2] / n);
+	put_text(" p10=");
+	put_dec(sorted[rounds / 10] / n);
+	put_text(" p90=");
+	put_dec(sorted[rounds * 9 / 10] / n);
+	if (regs[i].floor >= 0) {
+		for (uint32_t k = 0; k < rounds; k++) {
+			uint32_t base = cycles[regs[i].floor][k] / 1000;
+
+			ratio[k] = base ? cycles[i][k] / base : 0;
+		}
+		sort(ratio, rounds);
+		put_text(" ratio_permille=");
+		put_dec(ratio[rounds / 2]);
+		put_text(" ratio_p10=");
+		put_dec(ratio[rounds / 10]);
+		put_text(" ratio_p90=");
+		put_dec(ratio[rounds * 9 / 10]);
+	}
+	put_text("\n");
+}
+
+void guest_main(uint32_t magic, const struct multiboot_info *info)
+{
+	uint32_t rounds, reads;
+
+	if (magic != MULTIBOOT_LOADER_MAGIC)
+		fail("not started by a multiboot loader", MULTIBOOT_LOADER_MAGIC, magic);
+	rounds = guest_arg(info, "rounds", 21);
+	reads = guest_arg(info, "reads", 64);
+	if (rounds < 1 || rounds > MAX_ROUNDS || reads < 16 || reads > 100000)
+		fail("rounds is 1..201, reads 16..100000", rounds, reads);
+
+	outb(0x43, 0x34); /* counter 0: low and high byte, mode 2, binary */
+	outb(0x40, 0);
+	outb(0x40, 0);
+	writel(HPET + 0x10, readl(HPET + 0x10) | 1); /* ENABLE_CNF */
+	outb(0x1f6, 0xa0); /* device 0 */
+	check_counters(reads);
+
+	for (uint32_t k = 0; k < rounds; k++)
+		for (uint32_t i = 0; i < NREGS; i++)
+			cycles[i][k] = measure(&regs[i], reads);
+	for (uint32_t i = 0; i < NREGS; i++)
+		report(i, rounds, reads);
+	put_text("regbench: done\n");
+	guest_exit(0);
+}

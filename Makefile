@@ -23,7 +23,8 @@ DEVICES := device machine i8254 i8259 mc146818 hpet piix4_pm i16550 i8042 i440fx
 	debugcon debugexit
 BPF_PROGS := i8254 hpet pmtimer ata
 
-UNIT_TESTS :=
+# (a line for each area, so that they do not collide)
+UNIT_TESTS := test_clock test_mem
 
 # (while the first parts land, lists may name files that are not there yet)
 srcs = $(wildcard $(patsubst %,$(1)/%.c,$(2)))
@@ -59,7 +60,11 @@ $(BUILD)/embed.o: $(BUILD)/embed.S
 
 UNIT_BINS := $(UNIT_TESTS:%=$(BUILD)/tests/unit/%)
 tests: $(UNIT_BINS)
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIB_OBJS) $(BUILD)/embed.o
+# An archive, so that a test links only what it reaches and may bring a fake for a part of its own.
+$(BUILD)/libhotreg.a: $(LIB_OBJS) $(BUILD)/embed.o
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libhotreg.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 -include $(LIB_OBJS:.o=.d) $(BPF_OBJS:.o=.d) $(BUILD)/vmm/main.d $(UNIT_BINS:=.d)

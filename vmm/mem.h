@@ -6,7 +6,8 @@
  * Layout: RAM 0..mem_bytes (at most 3 GiB); the 128 KiB from 0xa0000 are plain RAM (VGA text at
  * 0xb8000 is read from there at exit); 0xc0000..0xfffff is shadow RAM by the i440FX's PAM
  * registers: each 16 KiB segment (0xf0000: 64 KiB) reads from RAM or ROM, and writes to RAM or
- * nowhere; the BIOS also ends at 4 GiB.
+ * nowhere; the BIOS also ends at 4 GiB. Below 1 MiB the last 128 KiB of it are seen; a segment
+ * under 0xe0000 whose reads do not go to RAM has nothing behind it.
  */
 #ifndef VMM_MEM_H
 #define VMM_MEM_H
@@ -45,6 +46,7 @@ struct guest_mem {
 	uint8_t pam[MEM_SHADOW_SEGMENTS];
 };
 
+/* ram_bytes: 1 MiB to 3 GiB, whole pages. 0 or -errno. */
 int mem_init(struct guest_mem *mem, uint64_t ram_bytes);
 void mem_destroy(struct guest_mem *mem);
 /* Takes a copy of the image. Reset state: all segments read ROM, writes dropped; without a ROM all are RAM. */
@@ -53,6 +55,11 @@ int mem_set_rom(struct guest_mem *mem, const void *image, size_t bytes);
 void mem_set_pam(struct guest_mem *mem, unsigned segment, uint8_t attr);
 /* Fills list (MEM_MAX_REGIONS) sorted by gpa, not overlapping; returns how many. mem->lock held. */
 unsigned mem_regions(const struct guest_mem *mem, struct mem_region *list);
+/*
+ * A guest write that met a read-only or missing region: lands in RAM where the segment's PAM says
+ * "reads from ROM, writes to RAM", which no mapping can express. False: nothing was written.
+ */
+bool mem_shadow_write(struct guest_mem *mem, uint64_t gpa, const void *buf, uint64_t bytes);
 
 /*
  * Host address of [gpa, gpa + bytes) if it is all inside RAM, else NULL. Loaders, devices that

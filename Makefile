@@ -74,7 +74,7 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libhotreg.a
 GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
 	-mgeneral-regs-only -Wall -Wextra -Werror -Itests/guest
 GUESTS := regbench
-GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img
+GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img
 
 .PHONY: guests
 guests: $(GUEST_BINS)
@@ -90,3 +90,8 @@ $(BUILD)/guest/grub.img: scripts/grub-image.sh tests/guest/grub.cfg
 	@mkdir -p $(@D)
 	scripts/grub-image.sh $@ tests/guest/grub.cfg
 .SECONDARY:
+$(BUILD)/guest/bootsect.img: tests/guest/bootsect.S
+	@mkdir -p $(@D)
+	$(CC) -m32 -c -o $(BUILD)/guest/bootsect.o $<
+	ld -m elf_i386 -Ttext 0 --oformat binary -o $@ $(BUILD)/guest/bootsect.o
+	truncate -s 1M $@

@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# guests.sh TEST [CPU] [ACCEL]: one test with a real guest. TEST is seabios, grub, regbench, smp or
+# wrong-program; CPU kvm or soft; ACCEL off, on or check. Status 0, or 77 with a last line that says why
+# it is skipped. Called from tests/list.txt; HOTREG and BUILD (default build) can be set.
+set -u
+test=$1
+cpu=${2:-kvm}
+accel=${3:-on}
+build=${BUILD:-build}
+hotreg=${HOTREG:-$build/hotreg}
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+die() {
+	echo "guests: $test $cpu $accel: $*"
+	for f in "$dir"/*.txt; do [ -s "$f" ] && { echo "--- ${f##*/}:"; tail -c 2000 "$f"; }; done
+	exit 1
+}
+skip() {
+	echo "$*"
+	exit 77
+}
+
+if [ "$cpu" = kvm ]; then
+	[ -e /dev/kvm ] || skip "needs /dev/kvm, which is not there"
+	[ -r /dev/kvm ] && [ -w /dev/kvm ] || skip "needs /dev/kvm, which this user may not open"
+fi
+
+# run ARGS...: hotreg run with the chosen CPU and acceleration; its status is in $status.
+run() {
+	"$hotreg" run --cpu "$cpu" --accel "$accel" --stats="$dir/stats.json" "$@" >"$dir/out.txt" 2>"$dir/err.txt" </dev/null
+	status=$?
+}
+want_status() {
+	[ "$status" = "$1" ] || die "status $status instead of $1"
+}
+want() { # FILE TEXT
+	grep -aqF -- "$2" "$1" || die "${1##*/} has no '$2'"
+}
+
+# What acceleration did: with it off or checked nothing is answered, with it on something is.
+want_answers() {
+	n=$(jq '[.registers[] | .read.answered + .write.answered] | add // 0' "$dir/stats.json") || die "stats are no JSON"
+	case $accel in
+	on) [ "$n" -gt 0 ] || die "no access was answered by a program" ;;
+	off) [ "$n" = 0 ] || die "$n accesses answered by programs with --accel off" ;;
+	check) [ "$(jq .check.divergences "$dir/stats.json")" = 0 ] || die "check mode found divergences" ;;
+	esac
+}
+
+case $test in
+seabios)
+	cp "$build/guest/bootsect.img" "$dir/disk.img"
+	run --disk "$dir/disk.img" --serial stdio --timeout 300
+	want_status 33
+	want "$dir/out.txt" "SeaBIOS"
+	want "$dir/out.txt" "hotreg: boot sector reached"
+	want_answers
+	;;
+grub)
+	run --disk "$build/guest/grub.img,ro" --serial "$dir/serial.txt" --timeout 600
+	want_status 0
+	want "$dir/serial.txt" "hotreg-grub: start"
+	want "$dir/serial.txt" "$(cat "$build/guest/grub.img.md5")  (ata0)2048+512"
+	want "$dir/serial.txt" "hotreg-grub: done"
+	want_answers
+	;;
+regbench)
+	run --kernel "$build/guest/regbench.elf" --append "rounds=3 reads=64" --disk "$build/guest/grub.img,ro" \
+		--serial none --debugcon "$dir/debugcon.txt" --timeout 120
+	want_status 1
+	want "$dir/debugcon.txt" "regbench: counters ok, IDE status 00000050"
+	want "$dir/debugcon.txt" "regbench: done"
+	want_answers
+	;;
+*)
+	echo "guests.sh: unknown test '$test'"
+	exit 2
+	;;
+esac

@@ -95,3 +95,79 @@ $(BUILD)/guest/bootsect.img: tests/guest/bootsect.S
 	$(CC) -m32 -c -o $(BUILD)/guest/bootsect.o $<
 	ld -m elf_i386 -Ttext 0 --oformat binary -o $@ $(BUILD)/guest/bootsect.o
 	truncate -s 1M $@
+
+# ---- what people call ---------------------------------------------------------------------
+
+FUZZERS :=
+TSAN_TESTS :=
+FUZZ_SECONDS ?= 600
+CHECK_FUZZ_SECONDS ?= 60
+
+.PHONY: help setup-build setup-demo setup-check variants check check-only fuzz fuzzers demo bench format clean
+help:
+	@echo 'make            build build/hotreg and the programs'
+	@echo 'make demo       install what is missing, build, boot the guests with acceleration off and on, show what it gained'
+	@echo 'make check      install what is missing, build, run all tests (ASan, UBSan, TSan and a minute of fuzzing included)'
+	@echo 'make bench      measure, paired with QEMU where it is installed; the figures of docs/performance.md'
+	@echo 'make fuzz       the fuzzers, $(FUZZ_SECONDS) s each (FUZZ_SECONDS=N)'
+	@echo 'make tests      build the unit tests only; build/tests/unit/test_X runs one'
+	@echo 'make guests     build the guests and the GRUB disk image only'
+	@echo 'make format     clang-format over the C sources'
+	@echo 'make clean      remove build/'
+	@echo 'BUILD=DIR SAN=address,undefined|thread   another build beside the first'
+
+setup-build setup-demo setup-check: setup-%:
+	@sh scripts/setup.sh $*
+
+# The set-up comes before anything is built, in a make of its own: what it installs must be seen.
+check:
+	@$(MAKE) --no-print-directory setup-check
+	@$(MAKE) --no-print-directory check-only
+demo:
+	@$(MAKE) --no-print-directory setup-demo
+	@$(MAKE) --no-print-directory all guests
+	@BUILD=$(BUILD) scripts/demo.sh
+bench:
+	@$(MAKE) --no-print-directory setup-check
+	@$(MAKE) --no-print-directory all guests benches
+	@BUILD=$(BUILD) scripts/bench.sh
+
+# Each variant is a build of its own; quiet unless it fails.
+variants:
+	@$(MAKE) --no-print-directory -j2 all tests guests examples
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/san SAN=address,undefined all tests
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/tsan SAN=thread $(TSAN_TESTS:%=$(BUILD)/tsan/tests/unit/%)
+	@$(MAKE) --no-print-directory -j2 fuzzers
+
+fuzzers:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=$(CLANG) SAN=fuzzer-no-link,address,undefined fuzz-bins
+fuzz-bins: $(FUZZERS:%=$(BUILD)/bin/%)
+$(BUILD)/bin/%: $(BUILD)/tests/fuzz/%.o $(LIB_OBJS) $(BUILD)/embed.o
+	@mkdir -p $(@D)
+	$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
+
+# One list for scripts/check.sh: the longest first, then each unit test plain, sanitized, and under TSan.
+$(BUILD)/check.list: tests/list.txt Makefile
+	@mkdir -p $(@D)
+	@{ cat tests/list.txt; \
+	for t in $(FUZZERS); do \
+	  echo "$$t: scripts/fuzz.sh $(BUILD)/fuzz/bin/$$t $(CHECK_FUZZ_SECONDS)"; done; \
+	for t in $(UNIT_TESTS); do \
+	  echo "$$t: $(BUILD)/tests/unit/$$t"; echo "$$t-san: $(BUILD)/san/tests/unit/$$t"; done; \
+	for t in $(TSAN_TESTS); do echo "$$t-tsan: $(BUILD)/tsan/tests/unit/$$t"; done; } > $@
+check-only: variants $(BUILD)/check.list
+	@BUILD=$(BUILD) scripts/check.sh $(BUILD)/check.list 2
+fuzz: setup-check fuzzers
+	@for t in $(FUZZERS); do scripts/fuzz.sh $(BUILD)/fuzz/bin/$$t $(FUZZ_SECONDS) || exit 1; done
+
+BENCHES := bench_access
+.PHONY: benches examples
+benches: $(BENCHES:%=$(BUILD)/tests/bench/%)
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIB_OBJS) $(BUILD)/embed.o
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+examples:
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h' | grep -v 'insn.def')
+clean:
+	rm -rf $(BUILD)

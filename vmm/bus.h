@@ -2,9 +2,14 @@
 /*
  * bus.h: from an address to the range that owns it, and from there to a program or a model.
  *
- * Lookup takes no lock: PIO is a table of 65536 indices, MMIO a sorted array that is replaced
- * whole. bus_map/bus_unmap may run on any vCPU while others look up (PCI moves ranges);
+ * Lookup takes no lock: PIO is a table of 65536 indices, MMIO a sorted array behind a sequence
+ * count. bus_map/bus_unmap may run on any vCPU while others look up (PCI moves ranges);
  * a look-up under way may still reach the old place once.
+ *
+ * An access belongs to the range that owns its first byte. When that range takes it whole (width,
+ * declared end, on MMIO alignment) it goes there whole, also over bytes where a later range lies:
+ * a 32-bit access to 0xcf8 is not cut by a one-byte range at 0xcf9. Otherwise it is split into
+ * ascending aligned parts and each part is looked up anew.
  */
 #ifndef VMM_BUS_H
 #define VMM_BUS_H
@@ -21,28 +26,49 @@
 struct trace;
 struct bus_check; /* check mode's findings, bus_check.c */
 
+#define BUS_MAX_SPANS (2 * BUS_MAX_RANGES + 1)
+
 enum accel_mode { ACCEL_OFF, ACCEL_ON, ACCEL_CHECK };
 
-struct mmio_table; /* immutable once published */
+/* What became of one access, for the statistics. */
+enum bus_outcome {
+	BUS_UNCLAIMED, /* nobody there */
+	BUS_MODEL,     /* the range has no program, or programs are off */
+	BUS_ANSWERED,  /* by the program */
+	BUS_PUNTED,    /* the program passed it on to the model */
+	BUS_OUTCOMES
+};
+
+/* A run of MMIO addresses [first, last] that one range answers; fields are read under the sequence count. */
+struct mmio_span {
+	_Atomic uint64_t first, last;
+	_Atomic uint8_t index;
+};
 
 struct bus {
 	/* constant after init */
 	enum accel_mode mode;
 	struct trace *trace; /* NULL: not traced */
+	struct stats *stats; /* NULL: not counted */
+	struct range_stats *unclaimed[IO_BUS_COUNT]; /* with stats: what nobody claims */
 	struct clock *clock;
 	struct bus_check *check;
 	struct range *ranges[BUS_MAX_RANGES + 1]; /* [0] is NULL: unclaimed */
 	unsigned range_count;
 	/* written under lock, read without */
 	_Atomic uint8_t pio[65536];
-	_Atomic(struct mmio_table *) mmio;
+	_Atomic uint32_t mmio_seq; /* odd while mmio[] changes */
+	_Atomic uint32_t mmio_count;
+	struct mmio_span mmio[BUS_MAX_SPANS]; /* sorted, not overlapping */
 	/* lock */
 	pthread_mutex_t lock;
-	struct mmio_table *retired; /* freed in bus_destroy */
 };
 
 int bus_init(struct bus *bus, struct clock *clock, enum accel_mode mode);
 void bus_destroy(struct bus *bus);
+
+/* In check mode: accesses on which program and model did not agree. 0 in the other modes. */
+uint64_t bus_check_divergences(const struct bus *bus);
 
 /*
  * Takes a copy of *proto and returns it, owned by the bus until bus_destroy(); NULL when the

@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * bus.c: dispatch of accesses; the way from an address to a program or a model.
+ *
+ * The usual access is one look-up, one run of the program, or one lock around the model.
+ * Everything else (splitting, string elements, tracing, counting) is kept off that path, behind
+ * branches that always go the same way.
+ */
+#include "vmm/bus.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/bus_check.h"
+#include "vmm/stats.h"
+#include "vmm/trace.h"
+
+#define PIO_PORTS 0x10000u
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+int bus_init(struct bus *bus, struct clock *clock, enum accel_mode mode)
+{
+	int rc;
+
+	memset(bus, 0, sizeof(*bus));
+	bus->mode = mode;
+	bus->clock = clock;
+	if (mode == ACCEL_CHECK) {
+		bus->check = bus_check_new();
+		if (!bus->check)
+			return -ENOMEM;
+	}
+	rc = pthread_mutex_init(&bus->lock, NULL);
+	if (rc) {
+		bus_check_free(bus->check);
+		bus->check = NULL;
+	}
+	return -rc;
+}
+
+void bus_destroy(struct bus *bus)
+{
+	for (unsigned i = 1; i <= bus->range_count; i++)
+		free(bus->ranges[i]);
+	bus->range_count = 0;
+	bus_check_free(bus->check);
+	bus->check = NULL;
+	pthread_mutex_destroy(&bus->lock);
+}
+
+/* ---- where ranges are ---------------------------------------------------------------------- */
+
+static uint64_t range_last(const struct range *range)
+{
+	uint64_t last = range->base + (range->len - 1);
+
+	return last < range->base ? ~0ull : last;
+}
+
+/* The latest range that is mapped over addr; 0 for none. lock held. */
+static unsigned owner(const struct bus *bus, enum io_bus which, uint64_t addr)
+{
+	for (unsigned i = bus->range_count; i > 0; i--) {
+		const struct range *r = bus->ranges[i];
+
+		if (r->bus == which && r->mapped && addr >= r->base && addr <= range_last(r))
+			return i;
+	}
+	return 0;
+}
+
+/* Brings the port table up to date over [first, last]. lock held. */
+static void update_ports(struct bus *bus, uint64_t first, uint64_t last)
+{
+	for (uint64_t port = first; port <= last && port < PIO_PORTS; port++)
+		atomic_store_explicit(&bus->pio[port], (uint8_t)owner(bus, IO_PIO, port), memory_order_release);
+}
+
+static void put_span(struct bus *bus, unsigned at, uint64_t first, uint64_t last, unsigned index)
+{
+	atomic_store_explicit(&bus->mmio[at].first, first, memory_order_relaxed);
+	atomic_store_explicit(&bus->mmio[at].last, last, memory_order_relaxed);
+	atomic_store_explicit(&bus->mmio[at].index, (uint8_t)index, memory_order_relaxed);
+}
+
+/*
+ * Makes the sorted spans from the ranges: walks from boundary to boundary. Each range brings at
+ * most two boundaries, so BUS_MAX_SPANS is enough. lock held.
+ */
+static void update_spans(struct bus *bus)
+{
+	uint32_t seq = atomic_load_explicit(&bus->mmio_seq, memory_order_relaxed);
+	unsigned count = 0;
+	uint64_t addr = 0;
+	bool more = true;
+
+	atomic_store_explicit(&bus->mmio_seq, seq + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	while (more) {
+		unsigned index = owner(bus, IO_MMIO, addr);
+		uint64_t last = ~0ull;
+
+		/* where the owner may change next */
+		for (unsigned i = 1; i <= bus->range_count; i++) {
+			const struct range *r = bus->ranges[i];
+
+			if (r->bus != IO_MMIO || !r->mapped)
+				continue;
+			if (r->base > addr && r->base - 1 < last)
+				last = r->base - 1;
+			if (range_last(r) >= addr && range_last(r) < last)
+				last = range_last(r);
+		}
+		if (index) {
+			assert(count < BUS_MAX_SPANS);
+			put_span(bus, count++, addr, last, index);
+		}
+		more = last != ~0ull;
+		addr = last + 1;
+	}
+	atomic_store_explicit(&bus->mmio_count, count, memory_order_relaxed);
+	atomic_store_explicit(&bus->mmio_seq, seq + 2, memory_order_release);
+}
+
+/* Gives the range another place, or none. lock held. */
+static void place(struct bus *bus, struct range *range, bool mapped, uint64_t base)
+{
+	uint64_t old_first = range->base;
+	uint64_t old_last = range_last(range);
+	bool was_mapped = range->mapped;
+
+	__atomic_store_n(&range->base, base, __ATOMIC_RELAXED);
+	__atomic_store_n(&range->mapped, mapped, __ATOMIC_RELAXED);
+	if (range->bus == IO_MMIO) {
+		update_spans(bus);
+		return;
+	}
+	if (was_mapped)
+		update_ports(bus, old_first, old_last);
+	if (mapped)
+		update_ports(bus, base, range_last(range));
+}
+
+struct range *bus_add(struct bus *bus, const struct range *proto)
+{
+	struct range *range = NULL;
+
+	assert(proto->len > 0 && proto->dev);
+	assert(proto->width == 1 || proto->width == 2 || proto->width == 4 || proto->width == 8);
+	pthread_mutex_lock(&bus->lock);
+	if (bus->range_count < BUS_MAX_RANGES)
+		range = malloc(sizeof(*range));
+	if (range) {
+		*range = *proto;
+		range->mapped = false;
+		bus->ranges[++bus->range_count] = range;
+		if (proto->mapped)
+			place(bus, range, true, proto->base);
+	}
+	pthread_mutex_unlock(&bus->lock);
+	return range;
+}
+
+void bus_map(struct bus *bus, struct range *range, uint64_t base)
+{
+	pthread_mutex_lock(&bus->lock);
+	if (!range->mapped || range->base != base)
+		place(bus, range, true, base);
+	pthread_mutex_unlock(&bus->lock);
+}
+
+void bus_unmap(struct bus *bus, struct range *range)
+{
+	pthread_mutex_lock(&bus->lock);
+	if (range->mapped)
+		place(bus, range, false, range->base);
+	pthread_mutex_unlock(&bus->lock);
+}
+
+/* The index of the range whose span holds addr, from one consistent state of the table. */
+static unsigned find_span(const struct bus *bus, uint64_t addr)
+{
+	for (;;) {
+		uint32_t seq = atomic_load_explicit(&bus->mmio_seq, memory_order_acquire);
+		unsigned low = 0, index = 0;
+		unsigned high = atomic_load_explicit(&bus->mmio_count, memory_order_relaxed);
+
+		while (low < high) {
+			unsigned mid = (low + high) / 2;
+			const struct mmio_span *span = &bus->mmio[mid];
+
+			if (addr < atomic_load_explicit(&span->first, memory_order_relaxed)) {
+				high = mid;
+			} else if (addr > atomic_load_explicit(&span->last, memory_order_relaxed)) {
+				low = mid + 1;
+			} else {
+				index = atomic_load_explicit(&span->index, memory_order_relaxed);
+				break;
+			}
+		}
+		atomic_thread_fence(memory_order_acquire);
+		if (likely(!(seq & 1) && atomic_load_explicit(&bus->mmio_seq, memory_order_relaxed) == seq))
+			return index;
+	}
+}
+
+/*
+ * The range at addr and the offset in it. A range that moved between the look-up and the load of
+ * its base is looked up once more, and then is not there.
+ */
+static inline struct range *find_at(const struct bus *bus, enum io_bus which, uint64_t addr, uint32_t *offset)
+{
+	for (int attempt = 0; attempt < 2; attempt++) {
+		unsigned index = 0;
+		struct range *range;
+		uint64_t from_base;
+
+		if (which == IO_MMIO)
+			index = find_span(bus, addr);
+		else if (addr < PIO_PORTS)
+			index = atomic_load_explicit(&bus->pio[addr], memory_order_acquire);
+		range = bus->ranges[index];
+		if (!range)
+			return NULL;
+		from_base = addr - __atomic_load_n(&range->base, __ATOMIC_RELAXED);
+		if (likely(from_base < range->len)) {
+			*offset = (uint32_t)from_base;
+			return range;
+		}
+	}
+	return NULL;
+}
+
+struct range *bus_find(struct bus *bus, enum io_bus which, uint64_t addr)
+{
+	uint32_t offset;
+
+	return find_at(bus, which, addr, &offset);
+}
+
+struct range *bus_find_name(struct bus *bus, const char *name)
+{
+	for (unsigned i = 1; i <= bus->range_count; i++) {
+		if (strcmp(bus->ranges[i]->name, name) == 0)
+			return bus->ranges[i];
+	}
+	return NULL;
+}
+
+uint64_t bus_check_divergences(const struct bus *bus)
+{
+	return bus->check ? bus_check_count(bus->check) : 0;
+}
+
+/* ---- one part of an access ----------------------------------------------------------------- */
+
+static bool is_fifo_base(const struct range *range, uint32_t offset)
+{
+	return (range->flags & RANGE_FIFO) && offset == 0;
+}
+
+/* Does the device take an access of this size at this place whole? */
+static inline bool fits(const struct range *range, uint32_t offset, uint64_t addr, unsigned size)
+{
+	if (size > range->width || (size & (size - 1)) != 0)
+		return false;
+	if (range->bus == IO_MMIO && (addr & (size - 1)) != 0)
+		return false;
+	return is_fifo_base(range, offset) || size <= range->len - offset;
+}
+
+static bool has_program(const struct bus *bus, const struct range *range)
+{
+	return range->slot && bus->mode != ACCEL_OFF && accel_slot_attached(range->slot);
+}
+
+/* The range takes the access whole (io.offset and io.size are set), or is NULL. */
+static inline enum bus_outcome dispatch(struct bus *bus, struct range *range, struct io_req *req)
+{
+	enum bus_outcome outcome = BUS_MODEL;
+
+	if (unlikely(!range)) {
+		req->io.result = io_all_ones(req->io.size);
+		return BUS_UNCLAIMED;
+	}
+	if (range->slot && bus->mode != ACCEL_OFF) {
+		if (likely(bus->mode == ACCEL_ON)) {
+			if (accel_run(range->slot, &req->io)) {
+				req->io.result = hr_mask(req->io.result, req->io.size);
+				return BUS_ANSWERED;
+			}
+			outcome = BUS_PUNTED;
+			req->io.result = 0; /* a punting program may have left something there */
+		} else if (accel_slot_attached(range->slot)) {
+			return bus_check_access(bus->check, range, req);
+		}
+	}
+	pthread_mutex_lock(&range->dev->lock);
+	range_model(range, req);
+	pthread_mutex_unlock(&range->dev->lock);
+	req->io.result = hr_mask(req->io.result, req->io.size);
+	return outcome;
+}
+
+static struct range_stats *stats_of(const struct bus *bus, const struct range *range, const struct io_req *req)
+{
+	return range ? range->stats : bus->unclaimed[req->bus];
+}
+
+/* The same with somebody watching. */
+static __attribute__((noinline)) void dispatch_observed(struct bus *bus, struct range *range, struct io_req *req)
+{
+	uint64_t now = bus->trace ? clock_now(bus->clock) : 0;
+	uint64_t start = stats_ticks();
+	enum bus_outcome outcome = dispatch(bus, range, req);
+	uint64_t ticks = stats_ticks() - start;
+
+	if (bus->stats)
+		stats_note(stats_of(bus, range, req), req, outcome, ticks, 1);
+	if (bus->trace)
+		trace_access(bus->trace, now, req);
+}
+
+static inline void do_part(struct bus *bus, struct range *range, uint32_t offset, struct io_req *req)
+{
+	req->io.offset = offset;
+	req->io.result = 0;
+	if (unlikely(bus->trace || bus->stats))
+		dispatch_observed(bus, range, req);
+	else
+		dispatch(bus, range, req);
+}
+
+/* ---- splitting and strings ----------------------------------------------------------------- */
+
+/* Nobody claims any of the bytes (PIO does not wrap; neither does MMIO). */
+static bool is_free(const struct bus *bus, enum io_bus which, uint64_t addr, unsigned size)
+{
+	uint32_t offset;
+
+	for (unsigned i = 0; i < size && addr + i >= addr; i++) {
+		if (find_at(bus, which, addr + i, &offset))
+			return false;
+	}
+	return true;
+}
+
+/* The largest aligned part at addr of at most `left` bytes that goes to one place. */
+static unsigned part_size(const struct bus *bus, const struct range *range, uint32_t offset, enum io_bus which,
+	uint64_t addr, unsigned left)
+{
+	unsigned size = 8;
+
+	while (size > left || (addr & (size - 1)) != 0)
+		size /= 2;
+	while (size > 1 && (range ? !fits(range, offset, addr, size) : !is_free(bus, which, addr, size)))
+		size /= 2;
+	return size;
+}
+
+static __attribute__((noinline)) void do_split(struct bus *bus, struct io_req *req)
+{
+	const uint64_t addr = req->addr, value = req->io.value;
+	const unsigned total = req->io.size;
+	uint32_t offset = 0;
+	struct range *range = find_at(bus, req->bus, addr, &offset);
+	const bool same_place = range && is_fifo_base(range, offset);
+	uint64_t result = 0;
+	unsigned done = 0;
+
+	while (done < total) {
+		if (!same_place && done > 0) {
+			req->addr = addr + done;
+			range = req->addr < addr ? NULL : find_at(bus, req->bus, req->addr, &offset);
+		}
+		req->io.size = (uint8_t)part_size(bus, range, offset, req->bus, req->addr, total - done);
+		req->io.value = hr_mask(value >> (8 * done), req->io.size);
+		do_part(bus, range, offset, req);
+		result |= req->io.result << (8 * done);
+		done += req->io.size;
+	}
+	req->addr = addr;
+	req->io.value = value;
+	req->io.size = (uint8_t)total;
+	req->io.result = result;
+}
+
+static inline void do_single(struct bus *bus, struct io_req *req)
+{
+	uint32_t offset = 0;
+	struct range *range = find_at(bus, req->bus, req->addr, &offset);
+
+	req->io.value = req->io.is_write ? hr_mask(req->io.value, req->io.size) : 0;
+	if (likely(range ? fits(range, offset, req->addr, req->io.size)
+			 : is_free(bus, req->bus, req->addr, req->io.size)))
+		do_part(bus, range, range ? offset : 0, req);
+	else
+		do_split(bus, req);
+}
+
+/* All elements in one call of the model, when it has one and nothing wants to see each. */
+static bool do_whole_string(struct bus *bus, struct io_req *req)
+{
+	uint32_t offset = 0;
+	struct range *range = find_at(bus, req->bus, req->addr, &offset);
+	void (*handler)(struct device *, struct io_req *);
+	uint64_t now, start, ticks;
+
+	if (!range || !fits(range, offset, req->addr, req->io.size) || has_program(bus, range))
+		return false;
+	handler = req->io.is_write ? range->write_string : range->read_string;
+	if (!handler)
+		return false;
+	now = bus->trace ? clock_now(bus->clock) : 0;
+	start = bus->stats ? stats_ticks() : 0;
+	req->io.offset = offset;
+	pthread_mutex_lock(&range->dev->lock);
+	handler(range->dev, req);
+	pthread_mutex_unlock(&range->dev->lock);
+	if (bus->stats) {
+		ticks = stats_ticks() - start;
+		stats_note(range->stats, req, BUS_MODEL, ticks, req->count);
+	}
+	if (bus->trace)
+		trace_access(bus->trace, now, req);
+	return true;
+}
+
+static __attribute__((noinline)) void do_string(struct bus *bus, struct io_req *req)
+{
+	const uint32_t count = req->count;
+	const unsigned size = req->io.size;
+	uint8_t *data = req->data;
+
+	if (count == 0 || do_whole_string(bus, req))
+		return;
+	req->count = 1;
+	req->data = NULL;
+	for (uint32_t i = 0; i < count; i++) {
+		uint8_t *element = data + (size_t)i * size;
+
+		req->io.value = 0;
+		if (req->io.is_write)
+			memcpy(&req->io.value, element, size);
+		do_single(bus, req);
+		if (!req->io.is_write)
+			memcpy(element, &req->io.result, size);
+	}
+	req->count = count;
+	req->data = data;
+}
+
+void bus_io(struct bus *bus, struct io_req *req)
+{
+	assert(req->io.size >= 1 && req->io.size <= 8);
+	if (unlikely(req->data))
+		do_string(bus, req);
+	else
+		do_single(bus, req);
+}

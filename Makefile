@@ -25,6 +25,10 @@ BPF_PROGS := i8254 hpet pmtimer ata
 
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_clock test_mem
+UNIT_TESTS += test_runtime
+
+# Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
+TSAN_TESTS := test_runtime
 
 # (while the first parts land, lists may name files that are not there yet)
 srcs = $(wildcard $(patsubst %,$(1)/%.c,$(2)))
@@ -32,7 +36,7 @@ LIB_SRCS := $(call srcs,accel,$(ACCEL)) $(call srcs,vmm,$(VMM)) $(call srcs,devi
 LIB_OBJS := $(LIB_SRCS:%.c=$(BUILD)/%.o)
 BPF_OBJS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.bpf.o,$(wildcard $(BPF_PROGS:%=bpf/%.bpf.c)))
 
-.PHONY: all objects tests
+.PHONY: all objects tests tsan-tests
 all: $(BUILD)/hotreg
 objects: $(LIB_OBJS) $(BPF_OBJS)
 
@@ -60,12 +64,17 @@ $(BUILD)/embed.o: $(BUILD)/embed.S
 
 UNIT_BINS := $(UNIT_TESTS:%=$(BUILD)/tests/unit/%)
 tests: $(UNIT_BINS)
+tsan-tests: $(TSAN_TESTS:%=$(BUILD)/tests/unit/%)
 # An archive, so that a test links only what it reaches and may bring a fake for a part of its own.
 $(BUILD)/libhotreg.a: $(LIB_OBJS) $(BUILD)/embed.o
 	@rm -f $@
 	ar rcs $@ $^
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libhotreg.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+# The runtime by itself: programs are C functions, and the test stands between it and the kernel.
+$(BUILD)/tests/unit/test_runtime: $(BUILD)/tests/unit/test_runtime.o $(BUILD)/tests/unit/fake_object.o \
+		$(BUILD)/accel/page.o $(BUILD)/accel/runtime.o
+	$(CC) $(LDFLAGS) -Wl,--wrap=syscall,--wrap=write -o $@ $^ -lcmocka -pthread
 
 -include $(LIB_OBJS:.o=.d) $(BPF_OBJS:.o=.d) $(BUILD)/vmm/main.d $(UNIT_BINS:=.d)
 

@@ -47,6 +47,9 @@ static inline uint64_t accel_clock_now(const struct accel_clock *clock)
  */
 struct accel_page;
 
+#define ACCEL_PAGE_MAX_BYTES 65536
+
+/* 0, -ENOMEM, or -EINVAL for version 0 or a size below the head's or above the maximum. */
 int accel_page_new(uint32_t version, uint32_t size, struct accel_page **out);
 void accel_page_free(struct accel_page *page); /* after every slot on it is gone; NULL is fine */
 struct hr_page *accel_page_data(const struct accel_page *page);

@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * runtime.c: slots: where a program is attached to a range, run, counted, replaced and, in check
+ * mode, run on a copy.
+ *
+ * Invariants: what a slot points at is immutable once published; a vCPU that is inside accel_run()
+ * keeps what it picked up alive; a punt leaves page, .bss and io->result as they were. Called by
+ * the bus (run, shadow: vCPU threads), and by whoever builds or changes the machine (the rest).
+ */
+#include <assert.h>
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "accel/object.h"
+#include "accel/page.h"
+
+/*
+ * How long a program may wait for the page before the access goes to the model, whose mutex can
+ * sleep. The page is held for tens of nanoseconds unless its holder was preempted, so waiting
+ * longer than a few microseconds is never worth it.
+ */
+#define BUSY_TRIES 64 /* looks at an odd word, a pause between them */
+#define TORN_TRIES 8  /* pure runs thrown away */
+#define LEAVE_SPINS 100
+#define LEAVE_SLEEP_NS 20000
+
+/* A program on this slot: immutable once published, freed when no vCPU can be inside it. */
+struct attachment {
+	struct interp_code *code;
+	bool is_stateful;
+	struct page_object *po; /* keeps the object and its writable data */
+	struct prog_env env;
+	/* check mode: the same program over copies, at an instant given with each run */
+	struct interp_code *shadow_code;
+	struct prog_env shadow_env;
+};
+
+/* One vCPU's part; no cache line is shared with another's. Only the vCPU's own thread stores. */
+struct slot_cpu {
+	_Alignas(64) _Atomic uint32_t inside; /* odd: in accel_run(); counts entries and exits */
+	_Atomic uint64_t answered;
+	_Atomic uint64_t punted;
+	_Atomic uint64_t retried;
+	_Atomic uint64_t busy;
+	_Atomic uint64_t why[256];
+};
+
+struct accel_slot {
+	/* read by every access, written by attach and set_eventfd only */
+	_Alignas(64) _Atomic(struct attachment *) current;
+	struct hr_page *data; /* constant after init, like all up to lock */
+	unsigned cpu_count;
+	bool expedited; /* membarrier works: accel_run() needs no fence */
+	_Atomic int eventfd;
+	enum accel_effect allow;
+	const struct accel_clock *clock;
+	struct accel_page *page;
+	struct hr_page *shadow_page; /* check mode: under the device's mutex */
+	long shadow_diff;	     /* first byte a punting shadow run changed, else -1 */
+	bool shadow_answered;
+	pthread_mutex_t lock; /* attach, detach, set_eventfd */
+	struct slot_cpu cpu[];
+};
+
+static int membarrier(int cmd)
+{
+	return (int)syscall(__NR_membarrier, cmd, 0, 0);
+}
+
+static bool membarrier_register(void)
+{
+	int cmds = membarrier(MEMBARRIER_CMD_QUERY);
+
+	return cmds > 0 && (cmds & MEMBARRIER_CMD_PRIVATE_EXPEDITED) &&
+	       membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+}
+
+int accel_slot_new(struct accel_page *page, const struct accel_clock *clock, unsigned cpus, enum accel_effect allow,
+	struct accel_slot **out)
+{
+	struct accel_slot *slot;
+	size_t bytes;
+
+	*out = NULL;
+	if (cpus == 0 || cpus > ACCEL_MAX_CPUS || (allow != ACCEL_PURE && allow != ACCEL_STATEFUL))
+		return -EINVAL;
+	bytes = sizeof(*slot) + cpus * sizeof(slot->cpu[0]);
+	slot = aligned_alloc(64, bytes);
+	if (!slot)
+		return -ENOMEM;
+	memset(slot, 0, bytes);
+	slot->shadow_page = aligned_alloc(64, (page->size + 63u) / 64 * 64);
+	if (!slot->shadow_page) {
+		free(slot);
+		return -ENOMEM;
+	}
+	memset(slot->shadow_page, 0, page->size);
+	slot->page = page;
+	slot->data = page->data;
+	slot->clock = clock;
+	slot->cpu_count = cpus;
+	slot->allow = allow;
+	slot->shadow_diff = -1;
+	atomic_init(&slot->eventfd, -1);
+	slot->expedited = membarrier_register();
+	pthread_mutex_init(&slot->lock, NULL);
+	*out = slot;
+	return 0;
+}
+
+/*
+ * Entry and exit. The entering vCPU stores `inside` and then loads `current`; a writer exchanges
+ * `current` and then loads `inside`. One of the two must see the other's store, which takes a full
+ * barrier between store and load on both sides. With membarrier(2) the writer provides both: on
+ * return every thread of the process has passed one, so the vCPU needs the compiler only. Without
+ * it, sequentially consistent operations order the four accesses at the price of one locked
+ * instruction an access.
+ */
+static struct attachment *slot_enter(struct accel_slot *slot, struct slot_cpu *cpu)
+{
+	uint32_t inside = atomic_load_explicit(&cpu->inside, memory_order_relaxed) + 1;
+
+	if (slot->expedited) {
+		atomic_store_explicit(&cpu->inside, inside, memory_order_relaxed);
+		atomic_signal_fence(memory_order_seq_cst);
+		return atomic_load_explicit(&slot->current, memory_order_acquire);
+	}
+	atomic_exchange_explicit(&cpu->inside, inside, memory_order_seq_cst);
+	return atomic_load_explicit(&slot->current, memory_order_seq_cst);
+}
+
+/* Release: whoever sees the even number also sees that we are done with what we used. */
+static void slot_leave(struct slot_cpu *cpu)
+{
+	uint32_t inside = atomic_load_explicit(&cpu->inside, memory_order_relaxed) + 1;
+
+	atomic_store_explicit(&cpu->inside, inside, memory_order_release);
+}
+
+/*
+ * Returns when no vCPU uses anything that it could read from the slot before the caller's last
+ * change of it. A vCPU that has left and come back has come back to the new content.
+ */
+static void slot_wait_left(struct accel_slot *slot)
+{
+	static const struct timespec nap = {.tv_nsec = LEAVE_SLEEP_NS};
+
+	if (slot->expedited && membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0)
+		abort(); /* registered, so it cannot fail; going on would free code in use */
+	for (unsigned i = 0; i < slot->cpu_count; i++) {
+		uint32_t seen = atomic_load_explicit(&slot->cpu[i].inside, memory_order_seq_cst);
+		unsigned spins = 0;
+
+		if (!(seen & 1))
+			continue;
+		while (atomic_load_explicit(&slot->cpu[i].inside, memory_order_acquire) == seen) {
+			if (++spins <= LEAVE_SPINS)
+				cpu_relax();
+			else
+				nanosleep(&nap, NULL);
+		}
+	}
+}
+
+static void attachment_free(struct accel_slot *slot, struct attachment *att)
+{
+	if (!att)
+		return;
+	interp_free(att->code);
+	interp_free(att->shadow_code);
+	for (unsigned i = 0; i < accel_object_map_count(att->po->obj); i++) {
+		if (accel_object_map(att->po->obj, i)->role == MAP_BSS)
+			free(att->shadow_env.map_base[i]);
+	}
+	page_object_put(slot->page, att->po);
+	free(att);
+}
+
+/* Publishes att (NULL: none) and frees what was there once nobody runs it. */
+static void slot_publish(struct accel_slot *slot, struct attachment *att)
+{
+	struct attachment *old;
+
+	pthread_mutex_lock(&slot->lock);
+	old = atomic_exchange_explicit(&slot->current, att, memory_order_seq_cst);
+	if (old)
+		slot_wait_left(slot);
+	pthread_mutex_unlock(&slot->lock);
+	attachment_free(slot, old);
+}
+
+void accel_slot_free(struct accel_slot *slot)
+{
+	if (!slot)
+		return;
+	slot_publish(slot, NULL);
+	pthread_mutex_destroy(&slot->lock);
+	free(slot->shadow_page);
+	free(slot);
+}
+
+/* Points the shadow run at copies of everything the program could store to. */
+static int shadow_env_init(struct accel_slot *slot, struct attachment *att)
+{
+	const struct accel_object *obj = att->po->obj;
+
+	att->shadow_env = att->env;
+	att->shadow_env.time_is_frozen = true;
+	for (unsigned i = 0; i < accel_object_map_count(obj); i++) {
+		const struct prog_map *map = accel_object_map(obj, i);
+
+		if (map->role == MAP_STATE)
+			att->shadow_env.map_base[i] = (uint8_t *)slot->shadow_page;
+		else if (map->role == MAP_BSS)
+			att->shadow_env.map_base[i] = NULL;
+	}
+	for (unsigned i = 0; i < accel_object_map_count(obj); i++) {
+		const struct prog_map *map = accel_object_map(obj, i);
+
+		if (map->role != MAP_BSS)
+			continue;
+		att->shadow_env.map_base[i] = page_copy(map->initial, map->size);
+		if (!att->shadow_env.map_base[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int attachment_new(struct accel_slot *slot, struct accel_object *obj, const struct prog *prog,
+	struct attachment **out, struct accel_err *err)
+{
+	struct attachment *att = calloc(1, sizeof(*att));
+	int ret = -ENOMEM;
+
+	if (!att)
+		goto no_memory;
+	ret = page_object_get(slot->page, obj, &att->po, err);
+	if (ret) {
+		free(att);
+		return ret;
+	}
+	att->is_stateful = prog->effect == ACCEL_STATEFUL;
+	memcpy(att->env.map_base, att->po->map_base, sizeof(att->env.map_base));
+	att->env.clock = slot->clock;
+	ret = shadow_env_init(slot, att);
+	if (!ret)
+		ret = interp_prepare(prog, &att->env, &att->code);
+	if (!ret)
+		ret = interp_prepare(prog, &att->shadow_env, &att->shadow_code);
+	if (!ret) {
+		*out = att;
+		return 0;
+	}
+	attachment_free(slot, att);
+no_memory:
+	snprintf(err->text, sizeof(err->text), "%s: cannot prepare program %s: %s", accel_object_name(obj), prog->name,
+		strerror(-ret));
+	return ret;
+}
+
+static int refuse_name(const struct accel_object *obj, const char *prog, struct accel_err *err)
+{
+	int n = snprintf(err->text, sizeof(err->text), "%s: has no program %s; it has", accel_object_name(obj), prog);
+
+	for (unsigned i = 0; i < accel_object_prog_count(obj) && n >= 0 && (size_t)n < sizeof(err->text); i++)
+		n += snprintf(err->text + n, sizeof(err->text) - (size_t)n, "%s %s", i ? "," : "",
+			accel_object_prog_name(obj, i));
+	return -ENOENT;
+}
+
+int accel_slot_attach(struct accel_slot *slot, struct accel_object *obj, const char *prog, struct accel_err *err)
+{
+	const struct prog *p = accel_object_find_prog(obj, prog);
+	struct attachment *att = NULL;
+	int ret;
+
+	if (!p)
+		return refuse_name(obj, prog, err);
+	if (p->effect != ACCEL_PURE && p->effect != ACCEL_STATEFUL) {
+		snprintf(err->text, sizeof(err->text), "%s: program %s has not been verified", accel_object_name(obj),
+			prog);
+		return -EACCES;
+	}
+	if (p->effect == ACCEL_STATEFUL && slot->allow == ACCEL_PURE) {
+		snprintf(err->text, sizeof(err->text),
+			"%s: program %s stores to the state page or .bss (stateful); this range takes pure programs "
+			"only",
+			accel_object_name(obj), prog);
+		return -EACCES;
+	}
+	ret = attachment_new(slot, obj, p, &att, err);
+	if (ret)
+		return ret;
+	slot_publish(slot, att);
+	return 0;
+}
+
+void accel_slot_detach(struct accel_slot *slot)
+{
+	slot_publish(slot, NULL);
+}
+
+bool accel_slot_attached(const struct accel_slot *slot)
+{
+	return atomic_load_explicit(&slot->current, memory_order_relaxed) != NULL;
+}
+
+/* A vCPU may be about to ring the old descriptor, which the caller is free to close on return. */
+void accel_slot_set_eventfd(struct accel_slot *slot, int fd)
+{
+	pthread_mutex_lock(&slot->lock);
+	if (atomic_exchange_explicit(&slot->eventfd, fd, memory_order_seq_cst) != -1)
+		slot_wait_left(slot);
+	pthread_mutex_unlock(&slot->lock);
+}
+
+static void count(_Atomic uint64_t *counter)
+{
+	uint64_t n = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, n + 1, memory_order_relaxed);
+}
+
+static void ring(struct accel_slot *slot)
+{
+	static const uint64_t one = 1;
+	int fd = atomic_load_explicit(&slot->eventfd, memory_order_seq_cst);
+
+	/* The one other failure, a full counter, means that it is signalled already. */
+	while (fd >= 0 && write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+/*
+ * A program that stores nothing shared. Its answer counts only if the page was at rest and the
+ * same from before its first load to after its last; a punt counts in any case, since sending an
+ * access to the model is always right. False: the page stayed busy.
+ */
+static bool run_pure(
+	const struct attachment *att, struct hr_page *page, struct slot_cpu *cpu, struct hr_io *io, uint64_t *verdict)
+{
+	for (unsigned busy = 0, torn = 0; busy < BUSY_TRIES && torn < TORN_TRIES;) {
+		uint32_t seq = page_seq_load(page);
+
+		if (seq & 1) {
+			busy++;
+			cpu_relax();
+			continue;
+		}
+		io->result = 0;
+		*verdict = interp_run(att->code, io);
+		if (page_seq_unchanged(page, seq))
+			return true;
+		torn++;
+		count(&cpu->retried);
+	}
+	return false;
+}
+
+/*
+ * A program that may store to the page or .bss holds the word meanwhile.
+ *
+ * When it punts it has stored nothing (the verifier proves it for every path), and the word goes
+ * back to the number it had. That is sound: a reader that loaded `even` before and finds `even`
+ * after has seen the page of that number, whether or not the punting program held the word in
+ * between; any real change moves the word on for good, so the number cannot come back with another
+ * content. The release store keeps what the acquire took over: whoever takes the word next still
+ * sees all that the last real writer did. Raising the word instead would be sound too, but each punt would
+ * throw away the pure answers of other vCPUs, and the page would not be byte-identical.
+ */
+static bool run_stateful(const struct attachment *att, struct hr_page *page, struct hr_io *io, uint64_t *verdict)
+{
+	uint32_t even;
+
+	for (unsigned tries = 0; !page_seq_try_acquire(page, &even);) {
+		if (++tries == BUSY_TRIES)
+			return false;
+		cpu_relax();
+	}
+	io->result = 0;
+	*verdict = interp_run(att->code, io);
+	page_seq_release(page, *verdict == HR_ANSWER || *verdict == HR_ANSWER_RING ? even + 2 : even);
+	return true;
+}
+
+/* Counts a verdict and leaves in io what the caller may see of it. Returns HR_ANSWER or 0. */
+static int settle(struct slot_cpu *cpu, struct hr_io *io, uint64_t verdict)
+{
+	if (verdict == HR_ANSWER || verdict == HR_ANSWER_RING) {
+		io->result = hr_mask(io->result, io->size);
+		count(&cpu->answered);
+		return HR_ANSWER;
+	}
+	io->result = 0;
+	count(&cpu->punted);
+	count(&cpu->why[verdict >> 8 & 0xff]);
+	return 0;
+}
+
+int accel_run(struct accel_slot *slot, struct hr_io *io)
+{
+	const struct attachment *att;
+	struct slot_cpu *cpu;
+	uint64_t verdict = HR_PUNT;
+	int ret = 0;
+
+	if (io->vcpu >= slot->cpu_count)
+		return 0;
+	cpu = &slot->cpu[io->vcpu];
+	att = slot_enter(slot, cpu);
+	if (att) {
+		if (att->is_stateful ? run_stateful(att, slot->data, io, &verdict)
+				     : run_pure(att, slot->data, cpu, io, &verdict)) {
+			ret = settle(cpu, io, verdict);
+			if (verdict == HR_ANSWER_RING)
+				ring(slot);
+		} else {
+			io->result = 0;
+			count(&cpu->punted);
+			count(&cpu->busy);
+			count(&cpu->why[0]);
+		}
+	}
+	slot_leave(cpu);
+	return ret;
+}
+
+void accel_slot_counters(const struct accel_slot *slot, struct accel_counters *out)
+{
+	memset(out, 0, sizeof(*out));
+	for (unsigned i = 0; i < slot->cpu_count; i++) {
+		const struct slot_cpu *cpu = &slot->cpu[i];
+
+		out->answered += atomic_load_explicit(&cpu->answered, memory_order_relaxed);
+		out->punted += atomic_load_explicit(&cpu->punted, memory_order_relaxed);
+		out->retried += atomic_load_explicit(&cpu->retried, memory_order_relaxed);
+		out->busy += atomic_load_explicit(&cpu->busy, memory_order_relaxed);
+		for (unsigned n = 0; n < 256; n++)
+			out->why[n] += atomic_load_explicit(&cpu->why[n], memory_order_relaxed);
+	}
+}
+
+/*
+ * Writable data between the real place and the copy. What a program keeps in .bss is its own
+ * memory of earlier accesses, which no model has; so in check mode an answered stateful run hands
+ * its .bss on to the real one, and the next run starts from there, just as without check mode.
+ * The device's mutex guards both.
+ */
+static void copy_bss(const struct attachment *att, const struct prog_env *from, const struct prog_env *to)
+{
+	for (unsigned i = 0; i < accel_object_map_count(att->po->obj); i++) {
+		const struct prog_map *map = accel_object_map(att->po->obj, i);
+
+		if (map->role == MAP_BSS)
+			memcpy(to->map_base[i], from->map_base[i], map->size);
+	}
+}
+
+/* The first byte in which two pages differ, the sequence word left out; -1: none. */
+static long page_diff(const struct accel_slot *slot)
+{
+	const uint8_t *real = (const uint8_t *)slot->data, *copy = (const uint8_t *)slot->shadow_page;
+
+	for (uint32_t i = sizeof(slot->data->seq); i < slot->page->size; i++) {
+		if (real[i] != copy[i])
+			return (long)i;
+	}
+	return -1;
+}
+
+static uint64_t shadow_run(struct accel_slot *slot, struct attachment *att, struct hr_io *io, uint64_t now_ns)
+{
+	uint64_t verdict;
+
+	memcpy(slot->shadow_page, slot->data, slot->page->size);
+	copy_bss(att, &att->env, &att->shadow_env);
+	att->shadow_env.frozen_ns = now_ns;
+	io->result = 0;
+	verdict = interp_run(att->shadow_code, io);
+	slot->shadow_answered = verdict == HR_ANSWER || verdict == HR_ANSWER_RING;
+	slot->shadow_diff = slot->shadow_answered ? -1 : page_diff(slot);
+	if (slot->shadow_answered && att->is_stateful)
+		copy_bss(att, &att->shadow_env, &att->env);
+	return verdict;
+}
+
+int accel_slot_shadow(struct accel_slot *slot, struct hr_io *io, uint64_t now_ns)
+{
+	struct attachment *att;
+	struct slot_cpu *cpu;
+	uint64_t verdict = HR_PUNT;
+
+	slot->shadow_answered = false;
+	slot->shadow_diff = -1;
+	if (io->vcpu >= slot->cpu_count)
+		return HR_PUNT;
+	cpu = &slot->cpu[io->vcpu];
+	att = slot_enter(slot, cpu);
+	if (att) {
+		verdict = shadow_run(slot, att, io, now_ns);
+		settle(cpu, io, verdict);
+	}
+	slot_leave(cpu);
+	return (int)verdict;
+}
+
+long accel_slot_compare(const struct accel_slot *slot)
+{
+	return slot->shadow_answered ? page_diff(slot) : slot->shadow_diff;
+}
+
+const struct hr_page *accel_slot_shadow_page(const struct accel_slot *slot)
+{
+	return slot->shadow_page;
+}

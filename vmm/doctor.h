@@ -19,7 +19,6 @@ int doctor_run(void);
  * instead (real mode, 32-bit flat, INT n in protected mode); else the software CPU; but KVM when
  * needs_long_mode. Always answers; `why` becomes one line that says which and why.
  */
-const struct cpu_ops *doctor_pick_cpu(const struct kvm_probe *probe, bool needs_long_mode, char *why,
-				      size_t why_bytes);
+const struct cpu_ops *doctor_pick_cpu(const struct kvm_probe *probe, bool needs_long_mode, char *why, size_t why_bytes);
 
 #endif

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * boot.c: files into guest memory, and the registers a guest starts with. See boot.h.
+ *
+ * Files are read with read(2) into memory of a size fixed beforehand, never mapped: a file that
+ * shrinks under us is a short read and not a signal. Nothing is kept: a reset loads anew.
+ */
+#include "vmm/boot.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/multiboot.h"
+#include "vmm/options.h"
+#include "vmm/vm.h"
+
+#define KERNEL_MAX_BYTES (256u << 20)
+#define BIOS_MAX_BYTES (1u << 20)
+#define BIOS_UNIT_BYTES (64u << 10)
+#define PAGE 4096u
+
+#define MULTIBOOT_EAX 0x2badb002u
+#define CR0_PE 0x1u
+#define CR0_ET 0x10u
+#define CR0_POWER_ON 0x60000010u /* CD, NW, ET */
+#define RFLAGS_FIXED 0x2u
+
+/* Descriptor attributes, in the form of struct cpu_seg. */
+#define ATTR_DATA16 0x093u
+#define ATTR_CODE16 0x09bu
+#define ATTR_DATA32 0xc93u
+#define ATTR_CODE32 0xc9bu
+#define ATTR_LDT 0x082u
+#define ATTR_TSS_BUSY 0x08bu
+
+#define REAL_SEG(sel)                                                                                                  \
+	{                                                                                                              \
+		.selector = (sel), .base = (uint64_t)(sel) << 4, .limit = 0xffff, .attr = ATTR_DATA16                  \
+	}
+#define FLAT_SEG(a)                                                                                                    \
+	{                                                                                                              \
+		.limit = 0xffffffff, .attr = (a)                                                                       \
+	}
+
+const struct cpu_regs cpu_regs_reset = {
+	.gpr = {[CPU_RDX] = 0x600}, /* family 6 */
+	.rip = 0xfff0,
+	.rflags = RFLAGS_FIXED,
+	.es = REAL_SEG(0),
+	.cs = {.selector = 0xf000, .base = 0xffff0000, .limit = 0xffff, .attr = ATTR_CODE16},
+	.ss = REAL_SEG(0),
+	.ds = REAL_SEG(0),
+	.fs = REAL_SEG(0),
+	.gs = REAL_SEG(0),
+	.ldt = {.limit = 0xffff, .attr = ATTR_LDT},
+	.tr = {.limit = 0xffff, .attr = ATTR_TSS_BUSY},
+	.gdt = {.limit = 0xffff},
+	.idt = {.limit = 0xffff},
+	.cr0 = CR0_POWER_ON,
+};
+
+__attribute__((format(printf, 3, 4))) static int fail(struct accel_err *err, int rc, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	va_end(ap);
+	return rc;
+}
+
+/* Opens a regular file that has something in it. The descriptor, or -errno. */
+static int open_file(const char *what, const char *path, uint64_t *bytes, struct accel_err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block us */
+	struct stat st;
+
+	if (fd < 0)
+		return fail(err, -errno, "cannot open %s %s: %s", what, path, strerror(errno));
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return fail(err, -EINVAL, "%s %s is not a regular file", what, path);
+	}
+	if (st.st_size <= 0) {
+		close(fd);
+		return fail(err, -EINVAL, "%s %s is empty", what, path);
+	}
+	*bytes = (uint64_t)st.st_size;
+	return fd;
+}
+
+static int read_whole(int fd, void *buf, uint64_t bytes, const char *path, struct accel_err *err)
+{
+	uint64_t done = 0;
+
+	while (done < bytes) {
+		ssize_t n = read(fd, (uint8_t *)buf + done, bytes - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return fail(
+				err, -EIO, "cannot read %s: %s", path, n < 0 ? strerror(errno) : "it became shorter");
+		done += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* Reads a file of at most max bytes into fresh memory, *image, to be freed by the caller. */
+static int load_file(
+	const char *what, const char *path, uint64_t max, uint8_t **image, uint64_t *bytes, struct accel_err *err)
+{
+	int fd = open_file(what, path, bytes, err);
+	uint8_t *buf;
+	int rc;
+
+	if (fd < 0)
+		return fd;
+	if (*bytes > max) {
+		rc = fail(err, -EFBIG, "%s %s is too large: %llu bytes, at most %llu", what, path,
+			(unsigned long long)*bytes, (unsigned long long)max);
+		goto out;
+	}
+	buf = malloc(*bytes);
+	if (!buf) {
+		rc = fail(err, -ENOMEM, "out of memory for %s %s", what, path);
+		goto out;
+	}
+	rc = read_whole(fd, buf, *bytes, path, err);
+	if (rc)
+		free(buf);
+	else
+		*image = buf;
+out:
+	close(fd);
+	return rc;
+}
+
+/* ---- BIOS ------------------------------------------------------------------------------------ */
+
+static int load_bios(struct vm *vm, const char *path, struct accel_err *err)
+{
+	uint64_t bytes;
+	uint8_t *image;
+	int rc;
+
+	if (vm->mem.rom) /* a reset: nobody can have changed it */
+		return 0;
+	rc = load_file("BIOS image", path, BIOS_MAX_BYTES, &image, &bytes, err);
+	if (rc == -ENOENT)
+		return fail(
+			err, rc, "no BIOS image %s: install the package seabios, or name one with --bios FILE", path);
+	if (rc)
+		return rc;
+	if (bytes % BIOS_UNIT_BYTES)
+		rc = fail(err, -EINVAL, "BIOS image %s has %llu bytes, not a multiple of 64 KiB", path,
+			(unsigned long long)bytes);
+	else
+		rc = mem_set_rom(&vm->mem, image, bytes);
+	if (rc && rc != -EINVAL)
+		fail(err, rc, "cannot map BIOS image %s: %s", path, strerror(-rc));
+	free(image);
+	return rc;
+}
+
+/* ---- flat binary ----------------------------------------------------------------------------- */
+
+static int load_flat(struct vm *vm, const uint8_t *image, uint64_t bytes, struct cpu_regs *regs, struct accel_err *err)
+{
+	const char *path = vm->opt->kernel;
+
+	if (vm->opt->append || vm->opt->initrd)
+		return fail(err, -EINVAL, "%s is a flat binary, which takes no --%s: only multiboot kernels do", path,
+			vm->opt->append ? "append" : "initrd");
+	if (bytes > BOOT_FLAT_END - BOOT_FLAT_BASE)
+		return fail(err, -EFBIG,
+			"%s is no multiboot image, and too large for a flat binary: %llu bytes, at most %u", path,
+			(unsigned long long)bytes, BOOT_FLAT_END - BOOT_FLAT_BASE);
+	if (!mem_write(&vm->mem, BOOT_FLAT_BASE, image, bytes))
+		return fail(err, -ENOMEM, "%s does not fit the guest's RAM: give more --mem", path);
+	*regs = cpu_regs_reset;
+	regs->cs = (struct cpu_seg){.limit = 0xffff, .attr = ATTR_CODE16};
+	regs->rip = BOOT_FLAT_BASE;
+	regs->gpr[CPU_RSP] = BOOT_FLAT_BASE;
+	regs->gpr[CPU_RDX] = 0x80; /* as a BIOS names the first disk */
+	regs->cr0 = CR0_ET;
+	return 0;
+}
+
+/* ---- multiboot ------------------------------------------------------------------------------- */
+
+/* Loads one module at *at (page-aligned) and moves *at behind it. `string`: "FILE" or "FILE ARGUMENTS". */
+static int load_module(
+	struct guest_mem *mem, const char *string, uint32_t *at, struct multiboot_module *mod, struct accel_err *err)
+{
+	char *path = strndup(string, strcspn(string, " "));
+	uint64_t bytes;
+	void *host;
+	int rc, fd;
+
+	if (!path)
+		return fail(err, -ENOMEM, "out of memory");
+	fd = open_file("module", path, &bytes, err);
+	if (fd < 0) {
+		rc = fd;
+		goto out_path;
+	}
+	host = mem_ptr(mem, *at, bytes);
+	if (!host) {
+		rc = fail(err, -ENOMEM, "module %s (%llu bytes) does not fit the guest's RAM: give more --mem", path,
+			(unsigned long long)bytes);
+		goto out;
+	}
+	rc = read_whole(fd, host, bytes, path, err);
+	if (rc)
+		goto out;
+	*mod = (struct multiboot_module){.start = *at, .end = *at + (uint32_t)bytes, .string = string};
+	*at = (mod->end + PAGE - 1) & ~(PAGE - 1);
+out:
+	close(fd);
+out_path:
+	free(path);
+	return rc;
+}
+
+/* --initrd FILE[,FILE...]; list is a copy that is cut at its commas. */
+static int load_modules(struct guest_mem *mem, char *list, uint32_t at, struct multiboot_module *mods, unsigned *count,
+	struct accel_err *err)
+{
+	char *next;
+
+	*count = 0;
+	for (char *one = list; one; one = next) {
+		int rc;
+
+		next = strchr(one, ',');
+		if (next)
+			*next++ = '\0';
+		if (*one == '\0')
+			return fail(err, -EINVAL, "--initrd has an empty file name");
+		if (*count == MULTIBOOT_MAX_MODULES)
+			return fail(err, -EINVAL, "--initrd names more than %d modules", MULTIBOOT_MAX_MODULES);
+		rc = load_module(mem, one, &at, &mods[*count], err);
+		if (rc)
+			return rc;
+		++*count;
+	}
+	return 0;
+}
+
+static int load_multiboot(
+	struct vm *vm, const uint8_t *file, uint64_t bytes, struct cpu_regs *regs, struct accel_err *err)
+{
+	struct multiboot_module mods[MULTIBOOT_MAX_MODULES];
+	const struct options *opt = vm->opt;
+	struct multiboot_image img;
+	unsigned mod_count = 0;
+	struct accel_err why;
+	char *cmdline = NULL, *initrd = NULL;
+	int rc;
+
+	rc = multiboot_load(&vm->mem, file, bytes, &img, &why);
+	if (rc)
+		return fail(err, rc, "cannot boot %s: %.300s", opt->kernel, why.text);
+	if (asprintf(&cmdline, "%s%s%s", opt->kernel, opt->append ? " " : "", opt->append ? opt->append : "") < 0)
+		return fail(err, -ENOMEM, "out of memory");
+	if (opt->initrd) {
+		initrd = strdup(opt->initrd);
+		rc = initrd ? load_modules(&vm->mem, initrd, img.end, mods, &mod_count, err)
+			    : fail(err, -ENOMEM, "out of memory");
+	}
+	if (!rc)
+		rc = multiboot_write_info(&vm->mem, cmdline, mods, mod_count, &img, err);
+	free(initrd);
+	free(cmdline);
+	if (rc)
+		return rc;
+	/* [MB1] 3.2 Machine state */
+	*regs = (struct cpu_regs){
+		.gpr = {[CPU_RAX] = MULTIBOOT_EAX, [CPU_RBX] = img.info},
+		.rip = img.entry,
+		.rflags = RFLAGS_FIXED,
+		.es = FLAT_SEG(ATTR_DATA32),
+		.cs = FLAT_SEG(ATTR_CODE32),
+		.ss = FLAT_SEG(ATTR_DATA32),
+		.ds = FLAT_SEG(ATTR_DATA32),
+		.fs = FLAT_SEG(ATTR_DATA32),
+		.gs = FLAT_SEG(ATTR_DATA32),
+		.ldt = cpu_regs_reset.ldt,
+		.tr = cpu_regs_reset.tr,
+		.cr0 = CR0_PE | CR0_ET,
+	};
+	/* Selectors that are no null ones, as GRUB leaves them; the descriptor tables stay the guest's to set up. */
+	regs->cs.selector = 0x10;
+	regs->es.selector = regs->ss.selector = regs->ds.selector = regs->fs.selector = regs->gs.selector = 0x18;
+	return 0;
+}
+
+static int load_kernel(struct vm *vm, struct cpu_regs *regs, struct accel_err *err)
+{
+	uint64_t bytes;
+	uint8_t *file;
+	int rc;
+
+	rc = load_file("kernel", vm->opt->kernel, KERNEL_MAX_BYTES, &file, &bytes, err);
+	if (rc)
+		return rc;
+	if (multiboot_find(file, bytes) >= 0)
+		rc = load_multiboot(vm, file, bytes, regs, err);
+	else if (bytes >= SELFMAG && memcmp(file, ELFMAG, SELFMAG) == 0)
+		rc = fail(err, -EINVAL,
+			"%s is an ELF file but no multiboot image: it has no multiboot-1 header in its first 8 KiB",
+			vm->opt->kernel);
+	else
+		rc = load_flat(vm, file, bytes, regs, err);
+	free(file);
+	return rc;
+}
+
+int boot_load(struct vm *vm, struct accel_err *err)
+{
+	struct cpu_regs regs = cpu_regs_reset;
+	int rc;
+
+	if (vm->opt->kernel)
+		rc = load_kernel(vm, &regs, err);
+	else
+		rc = load_bios(vm, vm->opt->bios ? vm->opt->bios : OPT_DEFAULT_BIOS, err);
+	if (rc)
+		return rc;
+	rc = vm->cpu_ops->set_regs(vm->cpus[0], &regs);
+	if (rc)
+		fail(err, rc, "the %s CPU refuses the start registers: %s", vm->cpu_ops->name, strerror(-rc));
+	return rc;
+}
+
+bool boot_needs_long_mode(const struct options *opt)
+{
+	uint8_t ident[EI_NIDENT];
+	bool is_elf64;
+	int fd;
+
+	if (!opt->kernel)
+		return false;
+	fd = open(opt->kernel, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return false;
+	is_elf64 = read(fd, ident, sizeof(ident)) == (ssize_t)sizeof(ident) && memcmp(ident, ELFMAG, SELFMAG) == 0 &&
+		   ident[EI_CLASS] == ELFCLASS64;
+	close(fd);
+	return is_elf64;
+}

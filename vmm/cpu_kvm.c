@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cpu_kvm.c: vCPUs on /dev/kvm. The local APICs are KVM's (split irqchip); every other chip is
+ * in userspace, and nothing of KVM's PIC, IOAPIC or PIT is used.
+ *
+ * A kick cannot be lost. The kicker stores its flag (interrupt, stop, reset), fence, stores
+ * immediate_exit = 1, and signals; the vCPU stores immediate_exit = 0, fence, loads the flags,
+ * enters KVM. If the vCPU missed the flag then its fence came first, so the 1 is the later store:
+ * KVM sees it on entry, or has passed that check and the signal makes it leave.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "vmm/kvm_state.h"
+#include "vmm/vm.h"
+
+/* Three pages and one page that Intel's VMX wants below 4 GiB, clear of RAM, devices and BIOS. */
+#define KVM_IDENTITY_MAP 0xfeffc000ull
+#define KVM_TSS 0xfeffd000ull
+
+#define HIGH_RAM_BASE 0x100000u
+#define MAX_SLOTS (MEM_MAX_REGIONS + 2) /* regions are cut at two addresses */
+
+/* vm->backend */
+struct kvm_vm {
+	/* constant after setup */
+	int kvm_fd, vm_fd;
+	size_t run_bytes;
+	bool has_readonly;
+	/* vm->mem.lock */
+	struct mem_region slots[MAX_SLOTS]; /* bytes == 0: a free slot */
+};
+
+struct kvm_cpu {
+	struct cpu cpu;
+	/* constant after create */
+	int fd;
+	int halt_fd; /* eventfd that ends a HLT; -1 when KVM waits itself */
+	struct kvm_run *run;
+	size_t run_bytes;
+	struct kvm_power_on power_on;
+	/* any thread */
+	_Atomic int tid; /* of the thread inside run(), else 0 */
+	/* the vCPU's thread */
+	int held_vector; /* acknowledged, not yet taken by KVM; -1: none */
+	bool is_halted;	 /* without a local APIC in the kernel */
+};
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static bool region_equal(const struct mem_region *a, const struct mem_region *b)
+{
+	return a->gpa == b->gpa && a->bytes == b->bytes && a->host == b->host && a->readonly == b->readonly;
+}
+
+static int slot_write(const struct kvm_vm *kv, unsigned index, const struct mem_region *r, bool is_removal)
+{
+	struct kvm_userspace_memory_region m = {
+		.slot = index,
+		.flags = r->readonly && kv->has_readonly ? KVM_MEM_READONLY : 0,
+		.guest_phys_addr = r->gpa,
+		.memory_size = is_removal ? 0 : r->bytes,
+		.userspace_addr = (uint64_t)(uintptr_t)r->host,
+	};
+
+	return ioctl(kv->vm_fd, KVM_SET_USER_MEMORY_REGION, &m) < 0 ? -errno : 0;
+}
+
+/*
+ * The VM's regions, cut where shadow RAM begins and ends: a change of the PAM registers then
+ * never takes away, even for a moment, the RAM below or above that another vCPU runs in.
+ */
+static unsigned regions_cut(const struct guest_mem *mem, struct mem_region *out)
+{
+	static const uint64_t cuts[] = {MEM_SHADOW_BASE, HIGH_RAM_BASE};
+	struct mem_region list[MEM_MAX_REGIONS];
+	unsigned n = mem_regions(mem, list), count = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct mem_region r = list[i];
+
+		for (unsigned c = 0; c < 2; c++) {
+			if (r.gpa >= cuts[c] || r.gpa + r.bytes <= cuts[c])
+				continue;
+			out[count] = r;
+			out[count++].bytes = cuts[c] - r.gpa;
+			r.host += cuts[c] - r.gpa;
+			r.bytes -= cuts[c] - r.gpa;
+			r.gpa = cuts[c];
+		}
+		out[count++] = r;
+	}
+	return count;
+}
+
+/* Brings KVM's slots in line with mem_regions(). mem->lock held. 0 or -errno. */
+static int slots_update(struct kvm_vm *kv, const struct guest_mem *mem)
+{
+	struct mem_region want[MAX_SLOTS];
+	unsigned n = regions_cut(mem, want);
+	bool have[MAX_SLOTS] = {false};
+	int rc;
+
+	for (unsigned s = 0; s < MAX_SLOTS; s++) {
+		unsigned w = 0;
+
+		if (!kv->slots[s].bytes)
+			continue;
+		while (w < n && !region_equal(&kv->slots[s], &want[w]))
+			w++;
+		if (w < n) {
+			have[w] = true;
+			continue;
+		}
+		rc = slot_write(kv, s, &kv->slots[s], true);
+		if (rc)
+			return rc;
+		kv->slots[s].bytes = 0;
+	}
+	for (unsigned w = 0, s = 0; w < n; w++) {
+		if (have[w])
+			continue;
+		while (kv->slots[s].bytes)
+			s++;
+		rc = slot_write(kv, s, &want[w], false);
+		if (rc)
+			return rc;
+		kv->slots[s] = want[w];
+	}
+	return 0;
+}
+
+static void memory_changed(void *opaque)
+{
+	struct vm *vm = opaque;
+
+	if (slots_update(vm->backend, &vm->mem))
+		vm_request_stop(vm, EXIT_CPU_FAILED, "KVM refused a change of the memory map");
+}
+
+/* ---- set-up ---------------------------------------------------------------------------------- */
+
+static void on_kick(int sig)
+{
+	(void)sig; /* its arrival is the message: KVM_RUN returns */
+}
+
+static int kick_signal(void)
+{
+	return SIGRTMIN + 1;
+}
+
+static bool has_cap(int kvm_fd, int cap)
+{
+	return ioctl(kvm_fd, KVM_CHECK_EXTENSION, cap) > 0;
+}
+
+/* Chooses who has the local APICs. */
+static int setup_irqchip(struct vm *vm, const struct kvm_vm *kv, struct accel_err *err)
+{
+	struct kvm_enable_cap split = {.cap = KVM_CAP_SPLIT_IRQCHIP};
+
+	vm->has_lapic = has_cap(kv->kvm_fd, KVM_CAP_SPLIT_IRQCHIP) && ioctl(kv->vm_fd, KVM_ENABLE_CAP, &split) == 0;
+	if (!vm->has_lapic && vm->cpu_count > 1)
+		return kvm_fail(err, -ENOTSUP,
+			"this host's KVM has no split irqchip, so no local APICs: use --cpus 1 or a newer kernel");
+	return 0;
+}
+
+static void kvm_teardown(struct vm *vm)
+{
+	struct kvm_vm *kv = vm->backend;
+
+	if (!kv)
+		return;
+	vm->mem.changed = NULL;
+	vm->backend = NULL;
+	if (kv->vm_fd >= 0)
+		close(kv->vm_fd);
+	if (kv->kvm_fd >= 0)
+		close(kv->kvm_fd);
+	free(kv);
+}
+
+static int kvm_setup(struct vm *vm, struct accel_err *err)
+{
+	struct kvm_vm *kv = calloc(1, sizeof(*kv));
+	struct sigaction sa = {.sa_handler = on_kick};
+	uint64_t identity = KVM_IDENTITY_MAP;
+	int rc;
+
+	if (!kv)
+		return kvm_fail(err, -ENOMEM, "out of memory");
+	vm->backend = kv;
+	kv->vm_fd = -1;
+	kv->kvm_fd = kvm_open(err);
+	if (kv->kvm_fd < 0) {
+		rc = kv->kvm_fd;
+		goto fail;
+	}
+	rc = ioctl(kv->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (rc < (int)sizeof(struct kvm_run) || !has_cap(kv->kvm_fd, KVM_CAP_IMMEDIATE_EXIT) ||
+		!has_cap(kv->kvm_fd, KVM_CAP_USER_MEMORY)) {
+		rc = kvm_fail(
+			err, -ENOTSUP, "this host's KVM is too old (Linux 4.13 or later is needed): use --cpu soft");
+		goto fail;
+	}
+	kv->run_bytes = (size_t)rc;
+	do {
+		kv->vm_fd = ioctl(kv->kvm_fd, KVM_CREATE_VM, 0);
+	} while (kv->vm_fd < 0 && errno == EINTR);
+	if (kv->vm_fd < 0) {
+		rc = kvm_fail(err, -errno, "KVM cannot create a VM: %s; try --cpu soft", strerror(errno));
+		goto fail;
+	}
+	if (ioctl(kv->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 ||
+		ioctl(kv->vm_fd, KVM_SET_TSS_ADDR, KVM_TSS) < 0) {
+		rc = kvm_fail(err, -errno, "KVM refuses its own pages at 0x%llx: %s", (unsigned long long)identity,
+			strerror(errno));
+		goto fail;
+	}
+	rc = setup_irqchip(vm, kv, err);
+	if (rc)
+		goto fail;
+	kv->has_readonly = has_cap(kv->kvm_fd, KVM_CAP_READONLY_MEM);
+	if (!kv->has_readonly)
+		fprintf(stderr, "hotreg: this host's KVM has no read-only memory: the guest can overwrite its BIOS\n");
+	sigemptyset(&sa.sa_mask);
+	if (sigaction(kick_signal(), &sa, NULL) < 0) {
+		rc = kvm_fail(err, -errno, "sigaction: %s", strerror(errno));
+		goto fail;
+	}
+	pthread_mutex_lock(&vm->mem.lock);
+	vm->mem.changed_opaque = vm;
+	vm->mem.changed = memory_changed;
+	rc = slots_update(kv, &vm->mem);
+	pthread_mutex_unlock(&vm->mem.lock);
+	if (rc) {
+		kvm_fail(err, rc, "KVM refuses the guest's memory: %s; try a smaller --mem", strerror(-rc));
+		goto fail;
+	}
+	return 0;
+fail:
+	kvm_teardown(vm);
+	return rc;
+}
+
+static void kvm_destroy(struct cpu *cpu)
+{
+	struct kvm_cpu *kc = (struct kvm_cpu *)cpu;
+
+	if (!kc)
+		return;
+	kvm_power_on_free(&kc->power_on);
+	if (kc->run)
+		munmap(kc->run, kc->run_bytes);
+	if (kc->halt_fd >= 0)
+		close(kc->halt_fd);
+	if (kc->fd >= 0)
+		close(kc->fd);
+	free(kc);
+}
+
+static int kvm_create(struct vm *vm, unsigned index, struct cpu **out, struct accel_err *err)
+{
+	const struct kvm_vm *kv = vm->backend;
+	struct kvm_cpu *kc = calloc(1, sizeof(*kc));
+	void *run;
+	int rc;
+
+	if (!kc)
+		return kvm_fail(err, -ENOMEM, "out of memory");
+	kc->cpu = (struct cpu){.ops = &cpu_kvm_ops, .vm = vm, .index = index};
+	kc->halt_fd = -1;
+	kc->held_vector = -1;
+	kc->run_bytes = kv->run_bytes;
+	kc->fd = ioctl(kv->vm_fd, KVM_CREATE_VCPU, index);
+	if (kc->fd < 0) {
+		rc = kvm_fail(err, -errno, "KVM cannot create vCPU %u: %s", index, strerror(errno));
+		goto fail;
+	}
+	run = mmap(NULL, kv->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, kc->fd, 0);
+	if (run == MAP_FAILED) {
+		rc = kvm_fail(err, -errno, "cannot map vCPU %u: %s", index, strerror(errno));
+		goto fail;
+	}
+	kc->run = run;
+	if (!vm->has_lapic) {
+		kc->halt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (kc->halt_fd < 0) {
+			rc = kvm_fail(err, -errno, "eventfd: %s", strerror(errno));
+			goto fail;
+		}
+	}
+	rc = kvm_set_cpuid(kv->kvm_fd, kc->fd, index, vm->cpu_count, vm->has_lapic, err);
+	if (rc)
+		goto fail;
+	rc = kvm_power_on_save(kv->kvm_fd, kc->fd, vm->has_lapic, &kc->power_on);
+	if (rc) {
+		kvm_fail(err, rc, "cannot read the state of vCPU %u: %s", index, strerror(-rc));
+		goto fail;
+	}
+	*out = &kc->cpu;
+	return 0;
+fail:
+	kvm_destroy(&kc->cpu);
+	return rc;
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+static void kvm_kick(struct cpu *cpu)
+{
+	struct kvm_cpu *kc = (struct kvm_cpu *)cpu;
+	const uint64_t one = 1;
+	int tid;
+
+	atomic_thread_fence(memory_order_seq_cst);
+	__atomic_store_n(&kc->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	if (kc->halt_fd >= 0 && write(kc->halt_fd, &one, sizeof(one)) < 0)
+		return; /* the counter is full: it is readable all the same */
+	tid = atomic_load(&kc->tid);
+	/* tgkill and not pthread_kill: a thread that has just ended is an error code, not undefined. */
+	if (tid && tid != (int)syscall(SYS_gettid))
+		syscall(SYS_tgkill, getpid(), tid, kick_signal());
+}
+
+static void exit_pio(struct kvm_cpu *kc)
+{
+	struct kvm_run *run = kc->run;
+	void *data = (uint8_t *)run + run->io.data_offset;
+	struct io_req req = {
+		.io = {.vcpu = kc->cpu.index, .size = run->io.size, .is_write = run->io.direction == KVM_EXIT_IO_OUT},
+		.addr = run->io.port,
+		.bus = IO_PIO,
+		.count = run->io.count,
+	};
+
+	if (req.count != 1) {
+		req.data = data;
+		bus_io(&kc->cpu.vm->bus, &req);
+	} else if (req.io.is_write) {
+		memcpy(&req.io.value, data, req.io.size);
+		bus_io(&kc->cpu.vm->bus, &req);
+	} else {
+		bus_io(&kc->cpu.vm->bus, &req);
+		memcpy(data, &req.io.result, req.io.size);
+	}
+}
+
+/* One exit may hold any 1 to 8 bytes at any address; the bus gets aligned powers of two, ascending. */
+static void exit_mmio(struct kvm_cpu *kc)
+{
+	struct kvm_run *run = kc->run;
+	uint64_t addr = run->mmio.phys_addr;
+	uint32_t len = run->mmio.len, done = 0;
+
+	while (done < len) {
+		struct io_req req = {
+			.io = {.vcpu = kc->cpu.index, .is_write = run->mmio.is_write},
+			.addr = addr + done,
+			.bus = IO_MMIO,
+			.count = 1,
+		};
+		uint32_t size = 8;
+
+		while (size > len - done || (req.addr & (size - 1)))
+			size >>= 1;
+		req.io.size = (uint8_t)size;
+		if (req.io.is_write)
+			memcpy(&req.io.value, run->mmio.data + done, size);
+		bus_io(&kc->cpu.vm->bus, &req);
+		if (!req.io.is_write)
+			memcpy(run->mmio.data + done, &req.io.result, size);
+		done += size;
+	}
+}
+
+/*
+ * Gives KVM the PIC's next vector when the vCPU can take one, else asks to leave the guest as
+ * soon as it can. The PIC is acknowledged only in the first case, so it always offers its best.
+ */
+static int inject(struct kvm_cpu *kc, struct accel_err *err)
+{
+	struct vm *vm = kc->cpu.vm;
+	struct kvm_run *run = kc->run;
+	struct kvm_interrupt irq;
+
+	run->request_interrupt_window = 0;
+	if (kc->held_vector < 0 && !vm_intr_pending(vm))
+		return 0;
+	if (run->ready_for_interrupt_injection) {
+		if (kc->held_vector < 0)
+			kc->held_vector = vm_intr_ack(vm);
+		if (kc->held_vector < 0)
+			return 0; /* it went away */
+		irq.irq = (uint32_t)kc->held_vector;
+		run->ready_for_interrupt_injection = 0;
+		if (ioctl(kc->fd, KVM_INTERRUPT, &irq) == 0) {
+			kc->held_vector = -1;
+			kc->is_halted = false;
+		} else if (errno != EEXIST) { /* EEXIST: KVM has not delivered the last one yet */
+			return kvm_fail(err, -EIO, "KVM_INTERRUPT: %s", strerror(errno));
+		}
+	}
+	if (kc->held_vector >= 0 || vm_intr_pending(vm))
+		run->request_interrupt_window = 1;
+	return 0;
+}
+
+/* HLT without a local APIC in the kernel: sleeps until a kick; the caller looks why. */
+static void halt_wait(struct kvm_cpu *kc)
+{
+	struct pollfd p = {.fd = kc->halt_fd, .events = POLLIN};
+	uint64_t kicks;
+
+	if (poll(&p, 1, -1) > 0 && read(kc->halt_fd, &kicks, sizeof(kicks)) < 0)
+		return; /* somebody was faster: look again */
+}
+
+/* After an exit that KVM finishes on the next entry: finishes it, running no guest code. */
+static void finish_exit(struct kvm_cpu *kc)
+{
+	/* An access across a page has two parts, so there can be one more exit. */
+	for (int i = 0; i < 4; i++) {
+		__atomic_store_n(&kc->run->immediate_exit, 1, __ATOMIC_RELAXED);
+		if (ioctl(kc->fd, KVM_RUN, 0) < 0)
+			return;
+		if (kc->run->exit_reason == KVM_EXIT_MMIO && !kc->run->mmio.is_write)
+			memset(kc->run->mmio.data, 0xff, sizeof(kc->run->mmio.data));
+	}
+}
+
+/* One exit. 0 to go on, or -errno with err. */
+static int handle_exit(struct kvm_cpu *kc, struct accel_err *err)
+{
+	struct vm *vm = kc->cpu.vm;
+
+	switch (kc->run->exit_reason) {
+	case KVM_EXIT_IO:
+		exit_pio(kc);
+		return 0;
+	case KVM_EXIT_MMIO:
+		exit_mmio(kc);
+		return 0;
+	case KVM_EXIT_HLT:
+		kc->is_halted = !vm->has_lapic;
+		return 0;
+	case KVM_EXIT_IRQ_WINDOW_OPEN:
+	case KVM_EXIT_INTR:
+	case KVM_EXIT_SET_TPR:
+		return 0;
+	case KVM_EXIT_SHUTDOWN:
+		vm_request_reset(vm, "triple fault");
+		return 0;
+	default:
+		return kvm_explain(kc->fd, kc->run, &vm->mem, err);
+	}
+}
+
+static int run_loop(struct kvm_cpu *kc, struct accel_err *err)
+{
+	struct vm *vm = kc->cpu.vm;
+	int rc;
+
+	for (;;) {
+		__atomic_store_n(&kc->run->immediate_exit, 0, __ATOMIC_RELAXED);
+		atomic_thread_fence(memory_order_seq_cst); /* see the head of this file */
+		if (vm_should_stop(vm) || vm_reset_pending(vm))
+			return 0;
+		if (kc->cpu.index == 0) {
+			rc = inject(kc, err);
+			if (rc)
+				return rc;
+		}
+		if (kc->is_halted) {
+			halt_wait(kc);
+			continue;
+		}
+		if (ioctl(kc->fd, KVM_RUN, 0) < 0) {
+			if (errno == EINTR || errno == EAGAIN)
+				continue;
+			return kvm_fail(err, -EIO, "KVM_RUN of vCPU %u: %s", kc->cpu.index, strerror(errno));
+		}
+		rc = handle_exit(kc, err);
+		if (rc)
+			return rc;
+	}
+}
+
+static int kvm_run_cpu(struct cpu *cpu, struct accel_err *err)
+{
+	struct kvm_cpu *kc = (struct kvm_cpu *)cpu;
+	sigset_t kick;
+	int rc;
+
+	sigemptyset(&kick);
+	sigaddset(&kick, kick_signal());
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+	atomic_store(&kc->tid, (int)syscall(SYS_gettid));
+	rc = run_loop(kc, err);
+	if (!rc)
+		finish_exit(kc);
+	atomic_store(&kc->tid, 0);
+	return rc;
+}
+
+static int kvm_op_get_regs(struct cpu *cpu, struct cpu_regs *regs)
+{
+	return kvm_get_regs(((struct kvm_cpu *)cpu)->fd, regs);
+}
+
+static int kvm_op_set_regs(struct cpu *cpu, const struct cpu_regs *regs)
+{
+	return kvm_set_regs(((struct kvm_cpu *)cpu)->fd, regs);
+}
+
+static int kvm_reset(struct cpu *cpu)
+{
+	struct kvm_cpu *kc = (struct kvm_cpu *)cpu;
+
+	kc->held_vector = -1;
+	kc->is_halted = false;
+	kc->run->ready_for_interrupt_injection = 0;
+	kc->run->request_interrupt_window = 0;
+	return kvm_power_on_restore(kc->fd, &kc->power_on);
+}
+
+const struct cpu_ops cpu_kvm_ops = {
+	.name = "kvm",
+	.setup = kvm_setup,
+	.teardown = kvm_teardown,
+	.create = kvm_create,
+	.destroy = kvm_destroy,
+	.run = kvm_run_cpu,
+	.kick = kvm_kick,
+	.get_regs = kvm_op_get_regs,
+	.set_regs = kvm_op_set_regs,
+	.reset = kvm_reset,
+};

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * kvm_state.h: what a KVM vCPU holds, apart from running it: the CPUID it shows, its registers
+ * in the form of cpu.h, its power-on state for resets, and the sentence that explains why KVM
+ * gave up. Used by cpu_kvm.c and kvm_probe.c; each call works on a vCPU that is not running.
+ */
+#ifndef VMM_KVM_STATE_H
+#define VMM_KVM_STATE_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "accel/accel.h"
+#include "vmm/cpu.h"
+#include "vmm/mem.h"
+
+#define KVM_MAX_CPUID 256
+
+/* Everything of a vCPU that the guest can change, taken once when it is new. */
+struct kvm_power_on {
+	struct kvm_sregs sregs;
+	struct kvm_debugregs debugregs;
+	struct kvm_xcrs xcrs;
+	struct kvm_xsave xsave;
+	struct kvm_fpu fpu;
+	struct kvm_vcpu_events events;
+	struct kvm_lapic_state lapic;
+	struct kvm_mp_state mp_state;
+	bool has_debugregs, has_xcrs, has_xsave, has_lapic, has_mp_state;
+	struct kvm_msrs *msrs; /* allocated */
+};
+
+/* Writes the message into err (which may be NULL) and returns rc. */
+int kvm_fail(struct accel_err *err, int rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* Opens /dev/kvm and checks the API version. The descriptor, or -errno with the remedy in err. */
+int kvm_open(struct accel_err *err);
+
+/*
+ * Gives the vCPU what KVM supports, less what is not there: its own APIC id, `cpus` of one package,
+ * no APIC at all without a local APIC in the kernel, and none of KVM's paravirtual devices, so
+ * that guests use the machine's timers. The same in every accel mode.
+ */
+int kvm_set_cpuid(int kvm_fd, int vcpu_fd, unsigned index, unsigned cpus, bool has_lapic, struct accel_err *err);
+
+int kvm_get_regs(int vcpu_fd, struct cpu_regs *regs); /* 0 or -errno */
+int kvm_set_regs(int vcpu_fd, const struct cpu_regs *regs);
+
+int kvm_power_on_save(int kvm_fd, int vcpu_fd, bool has_lapic, struct kvm_power_on *out);
+int kvm_power_on_restore(int vcpu_fd, const struct kvm_power_on *state);
+void kvm_power_on_free(struct kvm_power_on *state);
+
+/* After KVM_RUN ended in an error exit: says what happened and what to do. Returns -EIO. */
+int kvm_explain(int vcpu_fd, const struct kvm_run *run, const struct guest_mem *mem, struct accel_err *err);
+
+#endif

@@ -90,4 +90,13 @@ static inline uint64_t hr_ns_to_ticks(uint64_t ns, uint64_t hz)
 	return sec * hz + rem * hz / HR_NSEC_PER_SEC;
 }
 
+/*
+ * The first nanosecond at which hr_ns_to_ticks() reaches `ticks`: ceil(ticks * 10^9 / hz), exact.
+ * Precondition: hz < 2^34.
+ */
+static inline uint64_t hr_ticks_to_ns(uint64_t ticks, uint64_t hz)
+{
+	return ticks / hz * HR_NSEC_PER_SEC + (ticks % hz * HR_NSEC_PER_SEC + hz - 1) / hz;
+}
+
 #endif

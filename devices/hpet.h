@@ -23,8 +23,8 @@ struct bus;
  * the three timers may be routed to otherwise (Tn_INT_ROUTE_CAP); each of its lines should have
  * no other driver, or be or-ed behind gsi[n]. NULL when out of memory or ranges.
  */
-struct device *hpet_create(struct bus *bus, struct clock *clock, const struct irq_line gsi[HPET_GSIS],
-	uint32_t route_cap);
+struct device *hpet_create(
+	struct bus *bus, struct clock *clock, const struct irq_line gsi[HPET_GSIS], uint32_t route_cap);
 
 /* Where the 8254's OUT0 (which = 0) and the RTC's IRQ (which = 1) are to be connected. */
 struct irq_line hpet_legacy_line(struct device *hpet, unsigned which);

@@ -16,9 +16,9 @@ struct bus;
 #define PIIX4_PM_LEN 0x40u
 
 struct piix4_pm_config {
-	struct irq_line sci;              /* IRQ 9, level */
-	bool is_timer_32bit;              /* else 24 bits, as the PIIX4 */
-	void (*soft_off)(void *opaque);   /* SLP_EN with SLP_TYP soft off; called with the device's lock held */
+	struct irq_line sci;		/* IRQ 9, level */
+	bool is_timer_32bit;		/* else 24 bits, as the PIIX4 */
+	void (*soft_off)(void *opaque); /* SLP_EN with SLP_TYP soft off; called with the device's lock held */
 	void *opaque;
 };
 

@@ -26,6 +26,7 @@ struct stats_run {
 	uint64_t run_ns;     /* first guest instruction to the end */
 	int exit_status;
 	const char *reason; /* why it ended */
+	uint64_t exits;    /* of all vCPUs */
 	uint64_t divergences;
 };
 

@@ -14,4 +14,4 @@ set -- "$work"
 # The programs' own objects are the seeds of whatever takes an object file.
 case $name in fuzz_object) set -- "$@" "$build/bpf" ;; esac
 "$bin" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
-	-artifact_prefix="$build/fuzz/crash-$name-" "$@" 2>&1 | tail -n 40
+	-artifact_prefix="$build/fuzz/crash-$name-" "$@" 2>&1

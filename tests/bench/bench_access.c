@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * bench_access.c: what the VMM itself pays for one access, with the CPU taken away: bus_io() from
+ * look-up to answer on the whole machine, real clock, model (--accel off) against program (on), both
+ * machines in one process, measured in turn within each round. Then the same with 1 and 2 reader
+ * threads while a third keeps the model updating the device. Prints medians with their 10th and 90th
+ * percentiles over the rounds, and the median of the per-round ratio. Called by scripts/bench.sh.
+ *
+ * usage: bench_access DISK [ROUNDS]
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/machine.h"
+#include "vmm/options.h"
+#include "vmm/vm.h"
+
+#define MAX_ROUNDS 201
+#define CALLS 4000
+#define MAX_READERS 2
+#define UPDATER_VCPU MAX_READERS /* its own index: a vCPU is one thread */
+#define UPDATE_PAUSE_NS 5000	 /* between two updates by the model */
+
+struct step {
+	enum io_bus bus;
+	uint64_t addr;
+	uint8_t size;
+	uint8_t is_write;
+	uint64_t value;
+};
+
+struct op {
+	const char *name;
+	struct step steps[3];
+	unsigned step_count;
+	struct step update; /* what the model is made to do meanwhile */
+};
+
+#define RD(b, a, s) {b, a, s, 0, 0}
+#define WR(b, a, s, v) {b, a, s, 1, v}
+
+static const struct op ops[] = {
+	{"unclaimed port", {RD(IO_PIO, 0x5000, 1)}, 1, RD(IO_PIO, 0x5000, 1)},
+	{"HPET counter", {RD(IO_MMIO, 0xfed000f0, 8)}, 1, WR(IO_MMIO, 0xfed00128, 4, 0x12345678)},
+	{"PIT latch and read",
+		{WR(IO_PIO, 0x43, 1, 0), RD(IO_PIO, 0x40, 1), RD(IO_PIO, 0x40, 1)},
+		3,
+		WR(IO_PIO, 0x42, 1, 0x55)},
+	{"port 0x61", {RD(IO_PIO, 0x61, 1)}, 1, WR(IO_PIO, 0x61, 1, 1)},
+	{"PM timer", {RD(IO_PIO, 0x608, 4)}, 1, WR(IO_PIO, 0x602, 2, 0)},
+	{"IDE status", {RD(IO_PIO, 0x1f7, 1)}, 1, WR(IO_PIO, 0x1f2, 1, 1)},
+	{"IDE alternate status", {RD(IO_PIO, 0x3f6, 1)}, 1, WR(IO_PIO, 0x1f2, 1, 1)},
+};
+
+#define NOPS (sizeof(ops) / sizeof(ops[0]))
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * HR_NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+static void die(const char *what, const char *text)
+{
+	fprintf(stderr, "bench_access: %s: %s\n", what, text);
+	exit(2);
+}
+
+/* The machine of vm_create() without a CPU: nothing executes, timers do not fire. */
+static struct vm *machine_without_cpu(const struct options *opt, enum accel_mode mode)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+	struct accel_err err;
+	int rc;
+
+	if (!vm)
+		die("memory", strerror(ENOMEM));
+	vm->opt = opt;
+	vm->cpu_count = MAX_READERS + 1;
+	vm->cpu_ops = &cpu_script_ops;
+	rc = clock_init(&vm->clock, false);
+	if (!rc)
+		rc = mem_init(&vm->mem, opt->mem_bytes);
+	if (!rc)
+		rc = bus_init(&vm->bus, &vm->clock, mode);
+	if (rc)
+		die("set-up", strerror(-rc));
+	if (machine_create(vm, &vm->machine, &err))
+		die("machine", err.text);
+	machine_reset(vm->machine);
+	return vm;
+}
+
+static void machine_done(struct vm *vm)
+{
+	machine_destroy(vm->machine);
+	bus_destroy(&vm->bus);
+	mem_destroy(&vm->mem);
+	clock_destroy(&vm->clock);
+	free(vm);
+}
+
+static void access_once(struct vm *vm, const struct step *s, uint32_t vcpu)
+{
+	struct io_req req = {
+		.io = {.value = s->value, .vcpu = vcpu, .size = s->size, .is_write = s->is_write},
+		.addr = s->addr,
+		.bus = s->bus,
+		.count = 1,
+	};
+
+	bus_io(&vm->bus, &req);
+}
+
+/* Nanoseconds of one op. */
+static double measure(struct vm *vm, const struct op *op, uint32_t vcpu)
+{
+	uint64_t t0 = now_ns();
+
+	for (unsigned i = 0; i < CALLS; i++)
+		for (unsigned k = 0; k < op->step_count; k++)
+			access_once(vm, &op->steps[k], vcpu);
+	return (double)(now_ns() - t0) / CALLS;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+struct spread {
+	double p10, median, p90;
+};
+
+static struct spread spread_of(const double *v, unsigned n)
+{
+	double s[MAX_ROUNDS];
+
+	memcpy(s, v, n * sizeof(*s));
+	qsort(s, n, sizeof(*s), by_value);
+	return (struct spread){s[n / 10], s[n / 2], s[n * 9 / 10]};
+}
+
+static void print_row(const char *name, unsigned threads, const double *model, const double *prog, unsigned rounds)
+{
+	static const char *const readers[] = {"1, model idle", "1, model updating", "2, model updating"};
+	double ratio[MAX_ROUNDS];
+	struct spread m = spread_of(model, rounds), p = spread_of(prog, rounds), r;
+
+	for (unsigned i = 0; i < rounds; i++)
+		ratio[i] = model[i] / prog[i];
+	r = spread_of(ratio, rounds);
+	printf("| %s | %s | %.0f (%.0f..%.0f) | %.0f (%.0f..%.0f) | %.2f (%.2f..%.2f) |\n", name, readers[threads],
+		m.median, m.p10, m.p90, p.median, p.p10, p.p90, r.median, r.p10, r.p90);
+	fflush(stdout);
+}
+
+struct updater {
+	struct vm *vm;
+	const struct step *step;
+	_Atomic bool stop;
+};
+
+static void *updater_run(void *arg)
+{
+	struct updater *u = arg;
+
+	while (!atomic_load_explicit(&u->stop, memory_order_relaxed)) {
+		uint64_t until = now_ns() + UPDATE_PAUSE_NS;
+
+		access_once(u->vm, u->step, UPDATER_VCPU);
+		while (now_ns() < until)
+			;
+	}
+	return NULL;
+}
+
+struct reader {
+	struct vm *vm;
+	const struct op *op;
+	uint32_t vcpu;
+	double ns;
+};
+
+static void *reader_run(void *arg)
+{
+	struct reader *r = arg;
+
+	r->ns = measure(r->vm, r->op, r->vcpu);
+	return NULL;
+}
+
+static double measure_threads(struct vm *vm, const struct op *op, unsigned threads)
+{
+	struct updater u = {.vm = vm, .step = &op->update};
+	struct reader readers[MAX_READERS];
+	pthread_t ut, rt[MAX_READERS];
+	double sum = 0;
+
+	if (pthread_create(&ut, NULL, updater_run, &u))
+		die("thread", strerror(errno));
+	for (unsigned i = 0; i < threads; i++) {
+		readers[i] = (struct reader){.vm = vm, .op = op, .vcpu = i};
+		if (pthread_create(&rt[i], NULL, reader_run, &readers[i]))
+			die("thread", strerror(errno));
+	}
+	for (unsigned i = 0; i < threads; i++) {
+		pthread_join(rt[i], NULL);
+		sum += readers[i].ns;
+	}
+	atomic_store_explicit(&u.stop, true, memory_order_relaxed);
+	pthread_join(ut, NULL);
+	return sum / threads;
+}
+
+int main(int argc, char **argv)
+{
+	struct options opt = {.mem_bytes = 16u << 20, .cpus = 1, .serial = "none", .disk_readonly = true};
+	static double model[MAX_ROUNDS], prog[MAX_ROUNDS];
+	unsigned rounds = argc > 2 ? (unsigned)atoi(argv[2]) : 31;
+	struct options opt_on;
+	struct vm *off, *on;
+
+	if (argc < 2 || rounds < 1 || rounds > MAX_ROUNDS)
+		die("usage", "bench_access DISK [ROUNDS, 1..201]");
+	opt.disk = argv[1];
+	opt.cpu = OPT_CPU_SCRIPT;
+	opt.accel = OPT_ACCEL_OFF;
+	off = machine_without_cpu(&opt, ACCEL_OFF);
+	opt_on = opt;
+	opt_on.accel = OPT_ACCEL_ON;
+	on = machine_without_cpu(&opt_on, ACCEL_ON);
+	/* The HPET counts. */
+	access_once(off, &(struct step)WR(IO_MMIO, 0xfed00010, 4, 1), 0);
+	access_once(on, &(struct step)WR(IO_MMIO, 0xfed00010, 4, 1), 0);
+
+	printf("| access | reader threads | model, ns (p10..p90) | program, ns (p10..p90) | model / program |\n");
+	printf("|---|---|---|---|---|\n");
+	for (unsigned threads = 0; threads <= MAX_READERS; threads++) {
+		for (unsigned i = threads ? 1 : 0; i < NOPS; i++) {
+			for (unsigned k = 0; k < rounds; k++) {
+				for (unsigned half = 0; half < 2; half++) {
+					bool is_on = half ^ (k & 1); /* who goes first alternates */
+					struct vm *vm = is_on ? on : off;
+
+					(is_on ? prog : model)[k] = threads ? measure_threads(vm, &ops[i], threads)
+									    : measure(vm, &ops[i], 0);
+				}
+			}
+			print_row(ops[i].name, threads, model, prog, rounds);
+		}
+	}
+	machine_done(off);
+	machine_done(on);
+	return 0;
+}

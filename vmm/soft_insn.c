@@ -1,0 +1,634 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * soft_insn.c: looks at each instruction before libx86emu executes it, and takes over those that
+ * the library lacks, gets wrong or dies of.
+ *
+ * It dies of: an unbounded row of prefixes (a text buffer of its overflows), AAM 0, and IDIV of
+ * the most negative dividend (host division traps). Wrong: INS/OUTS, REP without end, LOOP and
+ * JCXZ by operand instead of address size, XLAT likewise, 16-bit POPF and IRET, IOPL in PUSHF,
+ * LMSW. Lacking: CMPXCHG, XADD, a real time stamp, control register checks.
+ * tests/unit/test_cpu_soft.c has a guest for each.
+ */
+#include "vmm/soft.h"
+
+#define MAX_INSN_BYTES 15
+#define MSR_TSC 0x10u
+#define MSR_EFER 0xc0000080u
+
+#define CR0_PE 0x1u
+#define CR0_ET 0x10u
+#define CR0_PG 0x80000000u
+#define CR4_PAE 0x20u
+#define CR4_KNOWN 0x604u /* TSD, and OSFXSR, OSXMMEXCPT for the library's SSE moves */
+
+/* First bytes that need a second look; all others go straight to the library. */
+static const uint8_t special[256] = {
+	[0x0f] = 1,
+	[0x17] = 1,
+	[0x26] = 1,
+	[0x2e] = 1,
+	[0x36] = 1,
+	[0x3e] = 1,
+	[0x64 ... 0x67] = 1,
+	[0x6c ... 0x6f] = 1,
+	[0x8e] = 1,
+	[0x9c] = 1,
+	[0x9d] = 1,
+	[0xca] = 1,
+	[0xcb] = 1,
+	[0xcf] = 1,
+	[0xd4] = 1,
+	[0xf0] = 1,
+	[0xf2 ... 0xf4] = 1,
+	[0xf6] = 1,
+	[0xf7] = 1,
+	[0xfb] = 1,
+};
+
+static inline uint32_t next_ip(const struct soft_cpu *c, uint32_t ip)
+{
+	return soft_code32(c) ? ip + 1 : (ip & 0xffff0000) | ((ip + 1) & 0xffff);
+}
+
+static uint8_t take(struct soft_cpu *c, struct soft_insn *in)
+{
+	uint8_t b = soft_code(c, c->emu->x86.R_CS_BASE + in->ip);
+
+	in->ip = next_ip(c, in->ip);
+	in->len++;
+	return b;
+}
+
+/* Little-endian immediate or displacement. */
+static uint32_t take_value(struct soft_cpu *c, struct soft_insn *in, unsigned size)
+{
+	uint32_t v = 0;
+
+	for (unsigned i = 0; i < size; i++)
+		v |= (uint32_t)take(c, in) << (8 * i);
+	return v;
+}
+
+static u32 *reg32(struct soft_cpu *c, unsigned n)
+{
+	x86emu_regs_t *x = &c->emu->x86;
+	u32 *const regs[8] = {&x->R_EAX, &x->R_ECX, &x->R_EDX, &x->R_EBX, &x->R_ESP, &x->R_EBP, &x->R_ESI, &x->R_EDI};
+
+	return regs[n & 7];
+}
+
+static uint32_t reg_read(struct soft_cpu *c, unsigned n, unsigned size)
+{
+	if (size == 1)
+		return *reg32(c, n & 3) >> (n & 4 ? 8 : 0) & 0xff;
+	return size == 2 ? *reg32(c, n) & 0xffff : *reg32(c, n);
+}
+
+static void reg_write(struct soft_cpu *c, unsigned n, unsigned size, uint32_t v)
+{
+	u32 *r = reg32(c, size == 1 ? n & 3 : n);
+	unsigned shift = size == 1 && (n & 4) ? 8 : 0;
+	uint32_t mask = size == 4 ? 0xffffffff : size == 2 ? 0xffff : 0xffu << shift;
+
+	*r = (*r & ~mask) | (v << shift & mask);
+}
+
+/* A ModRM operand: a register, or a place in a segment. */
+struct operand {
+	bool is_reg;
+	unsigned reg;
+	const sel_t *seg;
+	uint32_t ofs;
+};
+
+static uint32_t sib_address(struct soft_cpu *c, struct soft_insn *in, unsigned mod, bool *stack)
+{
+	unsigned sib = take(c, in), base = sib & 7, index = sib >> 3 & 7;
+	uint32_t ofs;
+
+	if (base == 5 && mod == 0) {
+		ofs = take_value(c, in, 4);
+	} else {
+		ofs = *reg32(c, base);
+		*stack = base == 4 || base == 5;
+	}
+	return index == 4 ? ofs : ofs + (*reg32(c, index) << (sib >> 6));
+}
+
+static uint32_t address16(struct soft_cpu *c, struct soft_insn *in, unsigned mod, unsigned rm, bool *stack)
+{
+	const x86emu_regs_t *x = &c->emu->x86;
+	uint32_t ofs;
+
+	*stack = rm == 2 || rm == 3 || (rm == 6 && mod);
+	switch (rm) {
+	case 0:
+		ofs = (uint32_t)x->R_BX + x->R_SI;
+		break;
+	case 1:
+		ofs = (uint32_t)x->R_BX + x->R_DI;
+		break;
+	case 2:
+		ofs = (uint32_t)x->R_BP + x->R_SI;
+		break;
+	case 3:
+		ofs = (uint32_t)x->R_BP + x->R_DI;
+		break;
+	case 4:
+		ofs = x->R_SI;
+		break;
+	case 5:
+		ofs = x->R_DI;
+		break;
+	case 6:
+		ofs = mod ? x->R_BP : take_value(c, in, 2);
+		break;
+	default:
+		ofs = x->R_BX;
+		break;
+	}
+	if (mod == 1)
+		ofs += (uint32_t)(int8_t)take(c, in);
+	else if (mod == 2)
+		ofs += take_value(c, in, 2);
+	return ofs & 0xffff;
+}
+
+static uint32_t address32(struct soft_cpu *c, struct soft_insn *in, unsigned mod, unsigned rm, bool *stack)
+{
+	uint32_t ofs;
+
+	*stack = rm == 5 && mod;
+	if (rm == 4)
+		ofs = sib_address(c, in, mod, stack);
+	else if (rm == 5 && mod == 0)
+		ofs = take_value(c, in, 4);
+	else
+		ofs = *reg32(c, rm);
+	if (mod == 1)
+		ofs += (uint32_t)(int8_t)take(c, in);
+	else if (mod == 2)
+		ofs += take_value(c, in, 4);
+	return ofs;
+}
+
+static struct operand operand_of(struct soft_cpu *c, struct soft_insn *in, uint8_t modrm)
+{
+	struct operand o = {.is_reg = modrm >= 0xc0, .reg = modrm & 7};
+	bool stack;
+
+	if (o.is_reg)
+		return o;
+	o.ofs = in->addr32 ? address32(c, in, modrm >> 6, modrm & 7, &stack)
+			   : address16(c, in, modrm >> 6, modrm & 7, &stack);
+	o.seg = in->seg ? in->seg : &c->emu->x86.seg[stack ? R_SS_INDEX : R_DS_INDEX];
+	return o;
+}
+
+/* False: outside the segment, which is a #GP. */
+static bool operand_read(struct soft_cpu *c, const struct operand *o, unsigned size, uint32_t *v)
+{
+	if (o->is_reg) {
+		*v = reg_read(c, o->reg, size);
+		return true;
+	}
+	if (!soft_in_limit(o->seg, o->ofs, size))
+		return false;
+	*v = soft_load(c, o->seg->base + o->ofs, size);
+	return true;
+}
+
+/* After an operand_read() that worked. */
+static void operand_write(struct soft_cpu *c, const struct operand *o, unsigned size, uint32_t v)
+{
+	if (o->is_reg)
+		reg_write(c, o->reg, size, v);
+	else
+		soft_store(c, o->seg->base + o->ofs, v, size);
+}
+
+/* The six arithmetic flags of r = a + b (is_sub: a - b). */
+static void set_flags(x86emu_regs_t *x, uint32_t a, uint32_t b, uint32_t r, unsigned size, bool is_sub)
+{
+	uint32_t sign = 1u << (8 * size - 1), f = x->R_EFLG & ~(FB_CF | FB_PF | FB_AF | FB_ZF | FB_SF | FB_OF);
+
+	if (is_sub ? a < b : r < a)
+		f |= FB_CF;
+	if (!(__builtin_popcount(r & 0xff) & 1))
+		f |= FB_PF;
+	if ((a ^ b ^ r) & 0x10)
+		f |= FB_AF;
+	if (!r)
+		f |= FB_ZF;
+	if (r & sign)
+		f |= FB_SF;
+	if ((is_sub ? a ^ b : ~(a ^ b)) & (a ^ r) & sign)
+		f |= FB_OF;
+	x->R_EFLG = f;
+}
+
+/* 0F B0/B1 CMPXCHG, 0F C0/C1 XADD. */
+static enum soft_verdict exchange(struct soft_cpu *c, struct soft_insn *in, uint8_t op2)
+{
+	x86emu_regs_t *x = &c->emu->x86;
+	unsigned size = !(op2 & 1) ? 1 : in->data32 ? 4 : 2;
+	uint8_t modrm = take(c, in);
+	struct operand o = operand_of(c, in, modrm);
+	uint32_t dst, src = reg_read(c, modrm >> 3 & 7, size), acc = reg_read(c, 0, size), sum;
+
+	if (!operand_read(c, &o, size, &dst))
+		return soft_gp(c, 0);
+	if (op2 < 0xc0) {
+		set_flags(x, acc, dst, (uint32_t)hr_mask(acc - dst, size), size, true);
+		operand_write(c, &o, size, acc == dst ? src : dst);
+		if (acc != dst)
+			reg_write(c, 0, size, dst);
+	} else {
+		sum = (uint32_t)hr_mask(dst + src, size);
+		set_flags(x, dst, src, sum, size, false);
+		reg_write(c, modrm >> 3 & 7, size, dst);
+		operand_write(c, &o, size, sum);
+	}
+	return soft_next(c, in->ip);
+}
+
+/* 0F 22: MOV CRn, r32. */
+static enum soft_verdict move_to_cr(struct soft_cpu *c, struct soft_insn *in)
+{
+	x86emu_regs_t *x = &c->emu->x86;
+	uint8_t modrm = take(c, in);
+	unsigned cr = modrm >> 3 & 7;
+	uint32_t v = *reg32(c, modrm & 7);
+
+	if (cr != 0 && cr != 2 && cr != 3 && cr != 4)
+		return soft_fault(c, EXC_UD, false, 0);
+	if (cr == 0 && (v & CR0_PG)) {
+		if (!(v & CR0_PE))
+			return soft_gp(c, 0);
+		return soft_fail(
+			c, "the guest turns on paging (CR0.PG), which the software CPU does not have: use --cpu kvm");
+	}
+	if (cr == 4 && (v & CR4_PAE))
+		return soft_fail(c, "the guest prepares long mode or PAE (CR4.PAE), which the software CPU does not "
+				    "have: use --cpu kvm");
+	if (cr == 4 && (v & ~CR4_KNOWN))
+		return soft_gp(c, 0);
+	x->crx[cr] = cr == 0 ? v | CR0_ET : v;
+	return soft_next(c, in->ip);
+}
+
+/* 0F 20: MOV r32, CRn. */
+static enum soft_verdict move_from_cr(struct soft_cpu *c, struct soft_insn *in)
+{
+	uint8_t modrm = take(c, in);
+	unsigned cr = modrm >> 3 & 7;
+
+	if (cr != 0 && cr != 2 && cr != 3 && cr != 4)
+		return soft_fault(c, EXC_UD, false, 0);
+	*reg32(c, modrm & 7) = c->emu->x86.crx[cr];
+	return soft_next(c, in->ip);
+}
+
+/* 0F 01 /6: LMSW changes the low four bits and cannot clear PE. */
+static enum soft_verdict load_msw(struct soft_cpu *c, struct soft_insn *in)
+{
+	x86emu_regs_t *x = &c->emu->x86;
+	struct operand o = operand_of(c, in, take(c, in));
+	uint32_t v;
+
+	if (!operand_read(c, &o, 2, &v))
+		return soft_gp(c, 0);
+	x->R_CR0 = (x->R_CR0 & ~0xeu) | (v & 0xf);
+	return soft_next(c, in->ip);
+}
+
+/*
+ * 0F 00 /2 LLDT, /3 LTR. The library takes no system descriptor for the one and looks at none
+ * for the other. Descriptor types: 2 an LDT, 1 and 9 an available TSS.
+ */
+static enum soft_verdict load_system(struct soft_cpu *c, struct soft_insn *in, bool is_ldt)
+{
+	x86emu_regs_t *x = &c->emu->x86;
+	struct operand o = operand_of(c, in, take(c, in));
+	uint32_t sel, lo, hi, limit, type;
+	sel_t *to = is_ldt ? &x->ldt : &x->tr;
+
+	if (!soft_protected(c))
+		return soft_fault(c, EXC_UD, false, 0);
+	if (!operand_read(c, &o, 2, &sel))
+		return soft_gp(c, 0);
+	if (!(sel & 0xfffc) && is_ldt) {
+		*to = (sel_t){.sel = (u16)sel};
+		return soft_next(c, in->ip);
+	}
+	if (!(sel & 0xfffc) || sel & 4 || (sel | 7) > x->R_GDT_LIMIT)
+		return soft_gp(c, sel & 0xfffc);
+	lo = soft_load(c, x->R_GDT_BASE + (sel & 0xfff8), 4);
+	hi = soft_load(c, x->R_GDT_BASE + (sel & 0xfff8) + 4, 4);
+	type = hi >> 8 & 0x1f;
+	if (is_ldt ? type != 2 : (type & 0x17) != 1)
+		return soft_gp(c, sel & 0xfffc);
+	if (!(hi & 0x8000))
+		return soft_fault(c, EXC_NP, true, sel & 0xfffc);
+	if (!is_ldt) /* busy from now on */
+		soft_store(c, x->R_GDT_BASE + (sel & 0xfff8) + 4, hi |= 0x200, 4);
+	limit = (lo & 0xffff) | (hi & 0xf0000);
+	*to = (sel_t){.sel = (u16)sel,
+		.base = lo >> 16 | (hi & 0xff) << 16 | (hi & 0xff000000),
+		.limit = hi & 0x800000 ? limit << 12 | 0xfff : limit,
+		.acc = (u16)((hi >> 8 & 0xff) | (hi >> 12 & 0xf00))};
+	return soft_next(c, in->ip);
+}
+
+static enum soft_verdict write_msr(struct soft_cpu *c, struct soft_insn *in)
+{
+	x86emu_regs_t *x = &c->emu->x86;
+	uint64_t v = (uint64_t)x->R_EDX << 32 | x->R_EAX;
+
+	if (x->R_ECX == MSR_EFER && v)
+		return soft_fail(
+			c, "the guest prepares long mode (EFER), which the software CPU does not have: use --cpu kvm");
+	if (x->R_ECX == MSR_TSC)
+		c->tsc_offset = (int64_t)((uint64_t)c->tsc_offset + v - soft_tsc(c));
+	return soft_next(c, in->ip); /* all others hold nothing */
+}
+
+static enum soft_verdict read_tsc(struct soft_cpu *c, struct soft_insn *in)
+{
+	x86emu_regs_t *x = &c->emu->x86;
+	uint64_t t = soft_tsc(c);
+
+	x->R_EAX = (u32)t;
+	x->R_EDX = (u32)(t >> 32);
+	return soft_next(c, in->ip);
+}
+
+static enum soft_verdict two_byte(struct soft_cpu *c, struct soft_insn *in)
+{
+	x86emu_regs_t *x = &c->emu->x86;
+	uint8_t op2 = take(c, in);
+	unsigned reg = soft_code(c, x->R_CS_BASE + in->ip) >> 3 & 7;
+
+	switch (op2) {
+	case 0x00:
+		return reg == 2 || reg == 3 ? load_system(c, in, reg == 2) : SOFT_LIBRARY;
+	case 0x01:
+		return reg == 6 ? load_msw(c, in) : SOFT_LIBRARY;
+	case 0x20:
+		return move_from_cr(c, in);
+	case 0x22:
+		return move_to_cr(c, in);
+	case 0x30:
+		return write_msr(c, in);
+	case 0x31:
+		return read_tsc(c, in);
+	case 0x32:
+		if (x->R_ECX == MSR_TSC)
+			return read_tsc(c, in);
+		x->R_EAX = x->R_EDX = 0;
+		return soft_next(c, in->ip);
+	case 0xb0:
+	case 0xb1:
+	case 0xc0:
+	case 0xc1:
+		return exchange(c, in, op2);
+	default:
+		return SOFT_LIBRARY;
+	}
+}
+
+/* LOOPNE, LOOPE, LOOP, JCXZ with a prefix: the count is CX or ECX by *address* size. */
+static enum soft_verdict loop(struct soft_cpu *c, struct soft_insn *in)
+{
+	x86emu_regs_t *x = &c->emu->x86;
+	uint32_t to, count = in->addr32 ? x->R_ECX : x->R_CX;
+	bool taken;
+
+	to = (uint32_t)(int8_t)take(c, in) + in->ip;
+	if (!in->data32)
+		to &= 0xffff;
+	if (in->op == 0xe3) {
+		taken = count == 0;
+	} else {
+		if (in->addr32)
+			count = --x->R_ECX;
+		else
+			count = --x->R_CX;
+		taken = count && (in->op == 0xe2 || !!(x->R_EFLG & FB_ZF) == (in->op == 0xe1));
+	}
+	return soft_next(c, taken ? to : in->ip);
+}
+
+static enum soft_verdict push_flags(struct soft_cpu *c, const struct soft_insn *in)
+{
+	x86emu_regs_t *x = &c->emu->x86;
+	const sel_t *ss = &x->seg[R_SS_INDEX];
+	unsigned size = in->data32 ? 4 : 2;
+	uint32_t mask = soft_stack32(c) ? 0xffffffff : 0xffff, sp = (x->R_ESP - size) & mask;
+
+	if (!soft_in_limit(ss, sp, size))
+		return soft_fault(c, EXC_SS, true, 0);
+	soft_store(c, ss->base + sp, (x->R_EFLG & ~(FL_VM | FL_RF)) | F_ALWAYS_ON, size);
+	x->R_ESP = (x->R_ESP & ~mask) | sp;
+	return soft_next(c, in->ip);
+}
+
+static enum soft_verdict pop_flags(struct soft_cpu *c, const struct soft_insn *in)
+{
+	x86emu_regs_t *x = &c->emu->x86;
+	const sel_t *ss = &x->seg[R_SS_INDEX];
+	unsigned size = in->data32 ? 4 : 2;
+	uint32_t mask = soft_stack32(c) ? 0xffffffff : 0xffff, sp = x->R_ESP & mask;
+	uint32_t settable = FB_CF | FB_PF | FB_AF | FB_ZF | FB_SF | FB_TF | FB_IF | FB_DF | FB_OF | FL_IOPL | FL_NT;
+	uint32_t v;
+
+	if (!soft_in_limit(ss, sp, size))
+		return soft_fault(c, EXC_SS, true, 0);
+	if (in->data32)
+		settable |= FL_AC | FB_ID;
+	v = soft_load(c, ss->base + sp, size);
+	x->R_ESP = (x->R_ESP & ~mask) | ((sp + size) & mask);
+	x->R_EFLG = (x->R_EFLG & ~settable) | (v & settable) | F_ALWAYS_ON;
+	return soft_next(c, in->ip);
+}
+
+/*
+ * IDIV of the most negative dividend traps on the host if the divisor is -1. Whatever the
+ * divisor, the quotient does not fit: it is always a divide error.
+ */
+static bool idiv_overflows(const x86emu_regs_t *x, const struct soft_insn *in)
+{
+	if (in->op != 0xf7)
+		return false;
+	return in->data32 ? x->R_EDX == 0x80000000 && x->R_EAX == 0 : x->R_DX == 0x8000 && x->R_AX == 0;
+}
+
+static enum soft_verdict soft_insn(struct soft_cpu *c)
+{
+	x86emu_regs_t *x = &c->emu->x86;
+	bool code32 = soft_code32(c), prefixed = true;
+	struct soft_insn in = {.data32 = code32, .addr32 = code32, .ip = x->R_EIP};
+	uint8_t byte;
+
+	while (prefixed) {
+		in.op = take(c, &in);
+		switch (in.op) {
+		case 0x26:
+			in.seg = &x->seg[R_ES_INDEX];
+			break;
+		case 0x2e:
+			in.seg = &x->seg[R_CS_INDEX];
+			break;
+		case 0x36:
+			in.seg = &x->seg[R_SS_INDEX];
+			break;
+		case 0x3e:
+			in.seg = &x->seg[R_DS_INDEX];
+			break;
+		case 0x64:
+			in.seg = &x->seg[R_FS_INDEX];
+			break;
+		case 0x65:
+			in.seg = &x->seg[R_GS_INDEX];
+			break;
+		case 0x66:
+			in.data32 = !code32;
+			break;
+		case 0x67:
+			in.addr32 = !code32;
+			break;
+		case 0xf0:
+			break;
+		case 0xf2:
+		case 0xf3:
+			in.rep = in.op;
+			break;
+		default:
+			prefixed = false;
+			break;
+		}
+		if (in.len >= MAX_INSN_BYTES)
+			return soft_gp(c, 0);
+	}
+	byte = soft_code(c, x->R_CS_BASE + in.ip); /* ModRM, or an immediate */
+
+	switch (in.op) {
+	case 0x0f:
+		return two_byte(c, &in);
+	case 0x17:
+		c->shadow = true;
+		return SOFT_LIBRARY;
+	case 0x8e:
+		if ((byte >> 3 & 7) == R_CS_INDEX || (byte >> 3 & 7) > R_GS_INDEX)
+			return soft_fault(c, EXC_UD, false, 0);
+		c->shadow = (byte >> 3 & 7) == R_SS_INDEX;
+		return SOFT_LIBRARY;
+	case 0x6c ... 0x6f:
+		return soft_port_string(c, &in);
+	case 0xa4 ... 0xa7:
+	case 0xaa ... 0xaf:
+		return soft_string(c, &in);
+	case 0x9c:
+		return push_flags(c, &in);
+	case 0x9d:
+		return pop_flags(c, &in);
+	case 0xca:
+	case 0xcb:
+		return soft_protected(c) ? soft_far_return(c, &in) : SOFT_LIBRARY;
+	case 0xcf:
+		return soft_iret(c, &in);
+	case 0xd4:
+		return byte ? SOFT_LIBRARY : soft_fault(c, EXC_DE, false, 0);
+	case 0xd7:
+		if (in.addr32 == in.data32)
+			return SOFT_LIBRARY;
+		{
+			const sel_t *seg = in.seg ? in.seg : &x->seg[R_DS_INDEX];
+			uint32_t ofs = in.addr32 ? x->R_EBX + x->R_AL : (x->R_BX + x->R_AL) & 0xffffu;
+
+			if (!soft_in_limit(seg, ofs, 1))
+				return soft_gp(c, 0);
+			x->R_AL = (u8)soft_load(c, seg->base + ofs, 1);
+			return soft_next(c, in.ip);
+		}
+	case 0xe0 ... 0xe3:
+		return loop(c, &in);
+	case 0xf4:
+		c->halted = true;
+		x->R_EIP = in.ip;
+		return SOFT_LEAVE;
+	case 0xf6:
+	case 0xf7:
+		return (byte >> 3 & 7) == 7 && idiv_overflows(x, &in) ? soft_fault(c, EXC_DE, false, 0) : SOFT_LIBRARY;
+	case 0xfb:
+		c->shadow = !(x->R_EFLG & FB_IF);
+		x->R_EFLG |= FB_IF;
+		return soft_next(c, in.ip);
+	default:
+		return SOFT_LIBRARY;
+	}
+}
+
+/* What x86emu_run() has worked out for the next instruction, after CS:EIP changed under it. */
+static void restart(x86emu_t *emu)
+{
+	x86emu_regs_t *x = &emu->x86;
+
+	x->mode = 0;
+	if (ACC_D(x->R_CS_ACC))
+		x->mode |= _MODE_DATA32 | _MODE_ADDR32 | _MODE_CODE32;
+	if (ACC_D(x->R_SS_ACC))
+		x->mode |= _MODE_STACK32;
+	x->saved_cs = x->R_CS;
+	x->saved_eip = x->R_EIP;
+}
+
+/* Called by libx86emu before each instruction; not 0: leave x86emu_run(). */
+int soft_code_hook(x86emu_t *emu)
+{
+	struct soft_cpu *c = emu->_private;
+	x86emu_regs_t *x = &emu->x86;
+
+	for (;;) {
+		enum soft_verdict v;
+
+		if (__builtin_expect(atomic_load_explicit(&c->kicked, memory_order_relaxed), 0))
+			return 1;
+		if (__builtin_expect(vm_intr_pending(c->cpu.vm), 0) && soft_interruptible(c))
+			return 1;
+		c->shadow = false;
+		c->start.gen = x->gen;
+		c->start.spc = x->spc;
+		if (!special[soft_code(c, x->R_CS_BASE + x->R_EIP)])
+			return 0;
+		v = soft_insn(c);
+		if (v != SOFT_DONE)
+			return v == SOFT_LEAVE;
+		restart(emu);
+	}
+}
+
+/* A Pentium-class CPU without FPU, paging extensions or APIC: what this one can do. */
+void soft_cpuid(x86emu_t *emu)
+{
+	x86emu_regs_t *x = &emu->x86;
+
+	switch (x->R_EAX) {
+	case 0:
+		x->R_EAX = 1;
+		x->R_EBX = 0x756e6547; /* GenuineIntel */
+		x->R_EDX = 0x49656e69;
+		x->R_ECX = 0x6c65746e;
+		break;
+	case 0x80000000: /* no extended leaves */
+	default:
+		x->R_EAX = x->R_EBX = x->R_ECX = x->R_EDX = 0;
+		break;
+	case 1:
+		x->R_EAX = 0x00000520; /* family 5, model 2 */
+		x->R_EBX = 0;
+		x->R_ECX = 0;
+		x->R_EDX = 1u << 4 | 1u << 5 | 1u << 15; /* TSC, MSR, CMOV */
+		break;
+	}
+}

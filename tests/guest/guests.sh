@@ -41,11 +41,12 @@ want() { # FILE TEXT
 
 # What acceleration did: with it off or checked nothing is answered, with it on something is.
 want_answers() {
-	n=$(jq '[.registers[] | .read.answered + .write.answered] | add // 0' "$dir/stats.json") || die "stats are no JSON"
+	[ "$(jq -r .cpu "$dir/stats.json")" = "$cpu" ] || die "did not run on $cpu"
+	n=$(jq '[.ranges[].registers[].answered] | add // 0' "$dir/stats.json") || die "stats are no JSON"
 	case $accel in
 	on) [ "$n" -gt 0 ] || die "no access was answered by a program" ;;
 	off) [ "$n" = 0 ] || die "$n accesses answered by programs with --accel off" ;;
-	check) [ "$(jq .check.divergences "$dir/stats.json")" = 0 ] || die "check mode found divergences" ;;
+	check) [ "$(jq .divergences "$dir/stats.json")" = 0 ] || die "check mode found divergences" ;;
 	esac
 }
 

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "vmm/bus.h"
+
 int device_init(struct device *dev, const char *name, const struct device_ops *ops, struct clock *clock,
 	uint32_t page_version, uint32_t page_size)
 {
@@ -33,4 +35,19 @@ void device_cleanup(struct device *dev)
 	accel_page_free(dev->page);
 	dev->page = NULL;
 	pthread_mutex_destroy(&dev->lock);
+}
+
+bool device_add_ranges(struct device *dev, struct bus *bus, const struct range *protos, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct range range = protos[i];
+
+		range.dev = dev;
+		range.mapped = true;
+		if (!range.width)
+			range.width = 1;
+		if (!bus_add(bus, &range))
+			return false;
+	}
+	return true;
 }

@@ -19,6 +19,7 @@
 #include "vmm/io.h"
 #include "vmm/irq.h"
 
+struct bus;
 struct device;
 struct vm;
 struct range_stats; /* vmm/stats.h */
@@ -118,5 +119,11 @@ struct range {
 	uint64_t base;
 	bool mapped;
 };
+
+/*
+ * Puts `count` ranges on the bus for dev, mapped at their bases; a width left 0 is 1. False: the
+ * table is full or out of memory. Before the vCPUs run.
+ */
+bool device_add_ranges(struct device *dev, struct bus *bus, const struct range *protos, unsigned count);
 
 #endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * i440fx.h: the 82441FX host bridge, PCI function 00:00.0: its PAM registers decide what the
+ * guest sees at 0xc0000-0xfffff.
+ */
+#ifndef DEVICES_I440FX_H
+#define DEVICES_I440FX_H
+
+#include "devices/device.h"
+
+struct guest_mem;
+
+/* Attaches itself to `pci`. NULL: out of memory. */
+struct device *i440fx_create(struct clock *clock, struct device *pci, struct guest_mem *mem);
+
+#endif

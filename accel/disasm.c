@@ -9,6 +9,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 static char reg_letter(const struct insn_desc *desc)
 {
@@ -163,4 +164,34 @@ int disasm_insn(const struct prog *p, uint32_t insn, char *buf, size_t size)
 	}
 	print_one(p, insn, desc, buf, size);
 	return desc->slots;
+}
+
+static const struct prog_func *func_starting(const struct prog *p, uint32_t insn)
+{
+	for (uint32_t i = 0; i < p->func_count; i++)
+		if (p->funcs[i].start == insn)
+			return &p->funcs[i];
+	return NULL;
+}
+
+void disasm_prog(const struct prog *p, FILE *out)
+{
+	uint32_t line = 0;
+	int slots;
+
+	for (uint32_t at = 0; at < p->insn_count; at += (uint32_t)slots) {
+		const struct prog_func *f = func_starting(p, at);
+		const struct prog_line *found = NULL;
+		char text[256];
+
+		if (f)
+			fprintf(out, "%s%s:\n", at ? "\n" : "", f->name);
+		while (line < p->line_count && p->lines[line].insn <= at)
+			found = &p->lines[line++];
+		if (found)
+			fprintf(out, "; %s  (%s:%u)\n", found->text + strspn(found->text, " "), found->file,
+				found->line);
+		slots = disasm_insn(p, at, text, sizeof(text));
+		fprintf(out, "%5u: (%02x) %s\n", at, p->insns[at].code, text);
+	}
 }

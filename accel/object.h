@@ -39,4 +39,9 @@ const char *accel_object_layout(const struct accel_object *obj);
 int accel_object_open_judged(const char *name, const void *image, size_t size,
 	int (*judge)(struct prog *p, struct accel_err *err), struct accel_object **out, struct accel_err *err);
 
+/*
+ * The bytes of a regular file of at most OBJECT_MAX_BYTES, malloc'd. -errno with "cannot read ..." in err.
+ */
+int accel_read_file(const char *path, void **image, size_t *size, struct accel_err *err);
+
 #endif

@@ -101,5 +101,7 @@ uint64_t interp_run(const struct interp_code *code, void *ctx);
 
 /* One instruction in the kernel's assembly notation ("r0 = *(u32 *)(r1 + 16)"); width = slots used, 1 or 2. */
 int disasm_insn(const struct prog *p, uint32_t insn, char *buf, size_t size);
+/* The whole program, functions and source lines between its instructions. */
+void disasm_prog(const struct prog *p, FILE *out);
 
 #endif

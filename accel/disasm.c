@@ -176,6 +176,7 @@ static const struct prog_func *func_starting(const struct prog *p, uint32_t insn
 
 void disasm_prog(const struct prog *p, FILE *out)
 {
+	const struct prog_line *last = NULL;
 	uint32_t line = 0;
 	int slots;
 
@@ -188,9 +189,11 @@ void disasm_prog(const struct prog *p, FILE *out)
 			fprintf(out, "%s%s:\n", at ? "\n" : "", f->name);
 		while (line < p->line_count && p->lines[line].insn <= at)
 			found = &p->lines[line++];
-		if (found)
+		if (found && (f || !last || found->line != last->line || strcmp(found->file, last->file)))
 			fprintf(out, "; %s  (%s:%u)\n", found->text + strspn(found->text, " "), found->file,
 				found->line);
+		if (found)
+			last = found;
 		slots = disasm_insn(p, at, text, sizeof(text));
 		fprintf(out, "%5u: (%02x) %s\n", at, p->insns[at].code, text);
 	}

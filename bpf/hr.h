@@ -18,19 +18,19 @@
  * result is taken modulo 2^(8 * size); bits above are ignored.
  */
 struct hr_io {
-	uint64_t value;   /* IN: what the guest writes, zero-extended; 0 for reads */
+	uint64_t value;	  /* IN: what the guest writes, zero-extended; 0 for reads */
 	uint64_t result;  /* OUT: what the guest reads; 0 on entry */
 	uint32_t offset;  /* IN: from the range's base, bytes */
-	uint32_t vcpu;    /* IN: index of the accessing vCPU */
-	uint8_t size;     /* IN: 1, 2, 4 or 8 */
+	uint32_t vcpu;	  /* IN: index of the accessing vCPU */
+	uint8_t size;	  /* IN: 1, 2, 4 or 8 */
 	uint8_t is_write; /* IN: 0 or 1 */
-	uint8_t pad[6];   /* zero */
+	uint8_t pad[6];	  /* zero */
 };
 
 /* What a program returns: a constant on each path, the verifier refuses anything else. */
-#define HR_PUNT 0               /* not mine: the model gets the access, nothing has changed */
-#define HR_ANSWER 1             /* done; a read's value is in result */
-#define HR_ANSWER_RING 2        /* done; then signal the range's eventfd */
+#define HR_PUNT 0		  /* not mine: the model gets the access, nothing has changed */
+#define HR_ANSWER 1		  /* done; a read's value is in result */
+#define HR_ANSWER_RING 2	  /* done; then signal the range's eventfd */
 #define HR_PUNT_WHY(n) ((n) << 8) /* a punt with a reason, n in 1..255, for the statistics */
 
 /*
@@ -42,7 +42,7 @@ struct hr_io {
 struct hr_page {
 	uint32_t seq;
 	uint32_t version; /* of the device's struct *_state; not 0 */
-	uint32_t size;    /* bytes of the whole variable, this head included */
+	uint32_t size;	  /* bytes of the whole variable, this head included */
 	uint32_t pad;
 };
 

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * hpet.bpf.c: reads of the HPET, pure: the main counter in all its parts, capabilities,
+ * configuration, status, and the timers' registers as far as they do not move.
+ */
+#include "bpf/hpet.h"
+
+struct hpet_page hpet_state HR_STATE = {
+	.head = {.version = HPET_STATE_VERSION, .size = sizeof(struct hpet_page)},
+};
+
+HR_PROG int hpet(struct hr_io *io)
+{
+	struct hpet_state *s = &hpet_state.s;
+	uint32_t reg = io->offset & ~7u;
+	uint64_t value;
+
+	if (io->is_write)
+		return HR_PUNT;
+	if (reg == HPET_REG_COUNTER)
+		value = hpet_counter(s, bpf_ktime_get_ns());
+	else if (!hpet_register(s, reg, &value))
+		return HR_PUNT_WHY(1); /* the comparator of a periodic timer */
+	io->result = value >> ((io->offset & 7) * 8);
+	return HR_ANSWER;
+}
+
+HR_LICENSE;

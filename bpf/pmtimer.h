@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * pmtimer.h: the PIIX4's PM1 registers and PM timer, for the model and the program.
+ *
+ * The timer is the number of whole 3.579545 MHz periods of guest time, 24 or 32 bits of it. The
+ * carry status is not stored when it happens: `carry_tick` is when the timer's top bit next
+ * changes, and TMR_STS reads as set from then on until the guest clears it.
+ */
+#ifndef BPF_PMTIMER_H
+#define BPF_PMTIMER_H
+
+#include "bpf/hr.h"
+
+#define PMTIMER_HZ 3579545u
+#define PM_STATE_VERSION 1
+
+/* Offsets from the power management base ([PIIX4] 7.2). */
+#define PM_REG_STS 0x0
+#define PM_REG_EN 0x2
+#define PM_REG_CNT 0x4
+#define PM_REG_TMR 0x8
+
+#define PM_TMR_STS 0x0001u
+#define PM_SCI_EN 0x0001u
+
+struct pm_state {
+	int64_t offset_ns;
+	uint64_t carry_tick; /* TMR_STS is set from this tick on */
+	uint32_t mask;	     /* 0xffffff or 0xffffffff: the timer's width */
+	uint16_t sts;	     /* PM1_STS but for TMR_STS */
+	uint16_t en;	     /* PM1_EN */
+	uint16_t cnt;	     /* PM1_CNT as read */
+	uint16_t pad[3];
+};
+
+struct pm_page {
+	struct hr_page head;
+	struct pm_state s;
+};
+
+static inline uint64_t pm_ticks(const struct pm_state *s, uint64_t host_ns)
+{
+	return hr_ns_to_ticks(host_ns + (uint64_t)HR_LOAD(s->offset_ns), PMTIMER_HZ);
+}
+
+static inline uint32_t pm_sts(const struct pm_state *s, uint64_t ticks)
+{
+	return HR_LOAD(s->sts) | (ticks >= HR_LOAD(s->carry_tick) ? PM_TMR_STS : 0);
+}
+
+/* The aligned dword at `reg`, a multiple of 4; what is not there reads as 0. */
+static inline uint32_t pm_register(const struct pm_state *s, uint32_t reg, uint64_t ticks)
+{
+	switch (reg) {
+	case PM_REG_STS:
+		return pm_sts(s, ticks) | (uint32_t)HR_LOAD(s->en) << 16;
+	case PM_REG_CNT:
+		return HR_LOAD(s->cnt);
+	case PM_REG_TMR:
+		return (uint32_t)ticks & HR_LOAD(s->mask);
+	default:
+		return 0;
+	}
+}
+
+#endif

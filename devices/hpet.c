@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hpet.c: the HPET, the full model: configuration, comparators, interrupts, legacy replacement.
+ *
+ * Nothing ticks: a timer's matches since the model last looked are worked out from the counter
+ * (hpet_settle), on a write that concerns timers and when the one host timer, armed for the first
+ * match that anybody can notice, comes due. Reads but of a periodic comparator change nothing.
+ * What the guest reads is in bpf/hpet.h. mux_lock is inside every device's lock and outside the
+ * interrupt controller's: the 8254 and the RTC drive their lines through it under their own.
+ */
+#include "devices/hpet.h"
+
+#include <stdlib.h>
+
+#include "bpf/hpet.h"
+#include "vmm/bus.h"
+
+/* A guest may ask for matches faster than a host can follow: timer events are at least this far apart. */
+#define HPET_MIN_EVENT_NS 20000
+/* No need to wake for what is more than 90 years ahead; the product with the period fits 64 bits. */
+#define HPET_FAR_TICKS (1ull << 58)
+
+static const unsigned hpet_legacy_gsi[2] = {0, 8};
+
+struct hpet {
+	struct device dev;
+	/* constant after init */
+	struct irq_line gsi[HPET_GSIS];
+	uint32_t route_cap;
+	/* dev.lock */
+	struct timer timer;
+	uint64_t seen[HPET_TIMERS]; /* the counter value up to which matches have been dealt with */
+	/* mux_lock */
+	pthread_mutex_t mux_lock;
+	bool is_legacy;	       /* LEG_RT_CNF: the two legacy lines are the HPET's */
+	bool legacy_in[2];     /* what the 8254 and the RTC drive */
+	bool level[HPET_GSIS]; /* what the HPET drives */
+};
+
+/* What is to be done once the page is let go. */
+struct hpet_outcome {
+	uint32_t pulses; /* GSIs that get an edge */
+	uint32_t levels; /* GSIs that are held high */
+	bool is_legacy;
+	bool is_armed;
+	uint64_t deadline_ns; /* host time */
+};
+
+static struct hpet_state *hpet_state_of(struct device *dev)
+{
+	struct hpet_page *page = device_page(dev);
+
+	return &page->s;
+}
+
+static uint64_t hpet_width_mask(const struct hpet_timer *t)
+{
+	return t->config & HPET_TN_32MODE ? UINT32_MAX : UINT64_MAX;
+}
+
+static bool hpet_is_periodic(const struct hpet_timer *t)
+{
+	return t->config & HPET_TN_TYPE;
+}
+
+static bool hpet_is_level(const struct hpet_timer *t)
+{
+	return t->config & HPET_TN_INT_TYPE;
+}
+
+static bool hpet_is_enabled(const struct hpet_state *s)
+{
+	return s->config & HPET_ENABLE_CNF;
+}
+
+/* The GSI that timer n drives, as a bit; 0 when it is routed nowhere. */
+static uint32_t hpet_gsi_bit(const struct hpet *h, const struct hpet_state *s, unsigned n)
+{
+	uint32_t route = (s->timers[n].config & HPET_TN_ROUTE) >> HPET_TN_ROUTE_SHIFT;
+
+	if ((s->config & HPET_LEG_RT_CNF) && n < 2)
+		return 1u << hpet_legacy_gsi[n];
+	return h->route_cap & 1u << route;
+}
+
+/* Counter steps from `counter` to the timer's next match, never 0; 0 for one a full 2^64 away. */
+static uint64_t hpet_distance(const struct hpet_timer *t, uint64_t counter)
+{
+	uint64_t mask = hpet_width_mask(t);
+	uint64_t distance = (t->comparator - counter) & mask;
+
+	return distance || mask == UINT64_MAX ? distance : mask + 1;
+}
+
+/*
+ * Deals with timer n's matches in (seen, counter]: moves a periodic comparator on, sets the
+ * status of a level-triggered timer, notes the edge of another. Page held, counter enabled.
+ */
+static void hpet_settle(struct hpet *h, struct hpet_state *s, unsigned n, uint64_t counter, struct hpet_outcome *todo)
+{
+	struct hpet_timer *t = &s->timers[n];
+	uint64_t elapsed = counter - h->seen[n];
+	uint64_t distance = hpet_distance(t, h->seen[n]);
+	uint64_t mask = hpet_width_mask(t);
+	uint64_t period = t->period & mask;
+
+	h->seen[n] = counter;
+	if (!distance || elapsed < distance)
+		return;
+	if (hpet_is_periodic(t) && period)
+		HR_STORE(t->comparator, (t->comparator + ((elapsed - distance) / period + 1) * period) & mask);
+	if (hpet_is_level(t))
+		HR_STORE(s->isr, s->isr | 1u << n);
+	else if (t->config & HPET_TN_INT_ENB)
+		todo->pulses |= hpet_gsi_bit(h, s, n);
+}
+
+static void hpet_settle_all(struct hpet *h, struct hpet_state *s, uint64_t now_ns, struct hpet_outcome *todo)
+{
+	uint64_t counter = hpet_counter(s, now_ns);
+
+	for (unsigned n = 0; n < HPET_TIMERS && hpet_is_enabled(s); n++)
+		hpet_settle(h, s, n, counter, todo);
+}
+
+/* A comparator that equals the counter when either is set matches at once: look again from one step back. */
+static void hpet_rewind(struct hpet *h, struct hpet_state *s, unsigned n, uint64_t now_ns)
+{
+	h->seen[n] = hpet_counter(s, now_ns) - 1;
+}
+
+/* The lines' levels and the next event. Page held, timers settled at now_ns. */
+static void hpet_look(struct hpet *h, struct hpet_state *s, uint64_t now_ns, struct hpet_outcome *todo)
+{
+	uint64_t counter = hpet_counter(s, now_ns), distance, nearest = HPET_FAR_TICKS;
+
+	todo->is_legacy = s->config & HPET_LEG_RT_CNF;
+	if (!hpet_is_enabled(s))
+		return; /* [HPET] 2.3.5: no interrupts, but status stays */
+	for (unsigned n = 0; n < HPET_TIMERS; n++) {
+		struct hpet_timer *t = &s->timers[n];
+
+		if (hpet_is_level(t) && (s->isr & 1u << n) && (t->config & HPET_TN_INT_ENB))
+			todo->levels |= hpet_gsi_bit(h, s, n);
+		if (!hpet_is_level(t) && !(t->config & HPET_TN_INT_ENB))
+			continue; /* nobody can notice a match */
+		distance = hpet_distance(t, counter);
+		if (distance && distance < nearest)
+			nearest = distance;
+	}
+	todo->is_armed = nearest < HPET_FAR_TICKS;
+	todo->deadline_ns = (hpet_ticks(s, now_ns) + nearest) * HPET_PERIOD_NS - (uint64_t)s->offset_ns;
+}
+
+/* Drives one input to what the HPET, or through it the legacy chip, wants. mux_lock held. */
+static void hpet_drive(struct hpet *h, unsigned gsi)
+{
+	bool level = h->level[gsi];
+
+	for (unsigned i = 0; i < 2 && !h->is_legacy; i++) {
+		if (gsi == hpet_legacy_gsi[i])
+			level = h->legacy_in[i];
+	}
+	irq_set(&h->gsi[gsi], level);
+}
+
+static void hpet_deliver(struct hpet *h, const struct hpet_outcome *todo)
+{
+	uint32_t ours = h->route_cap | 1u << hpet_legacy_gsi[0] | 1u << hpet_legacy_gsi[1];
+	bool is_switched;
+
+	pthread_mutex_lock(&h->mux_lock);
+	is_switched = h->is_legacy != todo->is_legacy;
+	h->is_legacy = todo->is_legacy;
+	for (unsigned gsi = 0; gsi < HPET_GSIS; gsi++) {
+		bool level = todo->levels >> gsi & 1;
+
+		if (!(ours >> gsi & 1))
+			continue;
+		if ((todo->pulses >> gsi & 1) && !h->level[gsi]) {
+			h->level[gsi] = true;
+			hpet_drive(h, gsi);
+			h->level[gsi] = false;
+			hpet_drive(h, gsi);
+		}
+		if (level == h->level[gsi] && !is_switched)
+			continue;
+		h->level[gsi] = level;
+		hpet_drive(h, gsi);
+	}
+	pthread_mutex_unlock(&h->mux_lock);
+	if (todo->is_armed)
+		timer_arm(h->dev.clock, &h->timer, todo->deadline_ns);
+	else
+		timer_cancel(h->dev.clock, &h->timer);
+}
+
+static void hpet_legacy_set(void *opaque, unsigned pin, bool level)
+{
+	struct hpet *h = opaque;
+
+	pthread_mutex_lock(&h->mux_lock);
+	h->legacy_in[pin] = level;
+	if (!h->is_legacy)
+		hpet_drive(h, hpet_legacy_gsi[pin]);
+	pthread_mutex_unlock(&h->mux_lock);
+}
+
+struct irq_line hpet_legacy_line(struct device *hpet, unsigned which)
+{
+	return (struct irq_line){.set = hpet_legacy_set, .opaque = hpet, .pin = which & 1};
+}
+
+static void hpet_fire(void *opaque)
+{
+	struct hpet *h = opaque;
+	struct hpet_state *s = hpet_state_of(&h->dev);
+	struct hpet_outcome todo = {0};
+	uint64_t now_ns;
+
+	pthread_mutex_lock(&h->dev.lock);
+	page_begin(&h->dev);
+	now_ns = device_now(&h->dev);
+	hpet_settle_all(h, s, now_ns, &todo);
+	hpet_look(h, s, now_ns, &todo);
+	page_end(&h->dev);
+	if (todo.deadline_ns < now_ns + HPET_MIN_EVENT_NS)
+		todo.deadline_ns = now_ns + HPET_MIN_EVENT_NS;
+	hpet_deliver(h, &todo);
+	pthread_mutex_unlock(&h->dev.lock);
+}
+
+static void hpet_write_config(struct hpet *h, struct hpet_state *s, uint64_t value, uint64_t now_ns)
+{
+	uint64_t counter = hpet_counter(s, now_ns);
+	bool was_enabled = hpet_is_enabled(s);
+
+	HR_STORE(s->config, value & (HPET_ENABLE_CNF | HPET_LEG_RT_CNF));
+	if (was_enabled == hpet_is_enabled(s))
+		return;
+	HR_STORE(s->halted, counter);
+	HR_STORE(s->delta, counter - hpet_ticks(s, now_ns));
+	for (unsigned n = 0; n < HPET_TIMERS; n++)
+		hpet_rewind(h, s, n, now_ns);
+}
+
+static void hpet_write_counter(struct hpet *h, struct hpet_state *s, uint64_t value, uint64_t now_ns)
+{
+	HR_STORE(s->halted, value);
+	HR_STORE(s->delta, value - hpet_ticks(s, now_ns));
+	for (unsigned n = 0; n < HPET_TIMERS; n++)
+		hpet_rewind(h, s, n, now_ns);
+}
+
+static void hpet_write_timer_config(struct hpet *h, struct hpet_state *s, unsigned n, uint64_t value)
+{
+	struct hpet_timer *t = &s->timers[n];
+	uint64_t writable = HPET_TN_INT_TYPE | HPET_TN_INT_ENB | HPET_TN_TYPE | HPET_TN_VAL_SET | HPET_TN_32MODE;
+	uint32_t route = (value & HPET_TN_ROUTE) >> HPET_TN_ROUTE_SHIFT;
+
+	if (h->route_cap & 1u << route) /* [HPET] 2.3.8: an input that is not offered is not taken */
+		writable |= HPET_TN_ROUTE;
+	if (!(value & HPET_TN_TYPE)) /* VAL_SET means nothing outside periodic mode */
+		value &= ~HPET_TN_VAL_SET;
+	HR_STORE(t->config, (t->config & ~writable) | (value & writable));
+	HR_STORE(t->comparator, t->comparator & hpet_width_mask(t));
+	HR_STORE(t->period, t->period & hpet_width_mask(t));
+	if (!hpet_is_level(t))
+		HR_STORE(s->isr, s->isr & ~(1ull << n));
+}
+
+/* [HPET] 2.3.9: in periodic mode a write sets the period, and the comparator too after VAL_SET. */
+static void hpet_write_comparator(
+	struct hpet *h, struct hpet_state *s, unsigned n, uint64_t bytes, uint64_t value, uint64_t now_ns)
+{
+	struct hpet_timer *t = &s->timers[n];
+	uint64_t mask = hpet_width_mask(t);
+
+	if (hpet_is_periodic(t))
+		HR_STORE(t->period, ((t->period & ~bytes) | (value & bytes)) & mask);
+	if (hpet_is_periodic(t) && !(t->config & HPET_TN_VAL_SET))
+		return;
+	HR_STORE(t->comparator, ((t->comparator & ~bytes) | (value & bytes)) & mask);
+	HR_STORE(t->config, t->config & ~HPET_TN_VAL_SET);
+	hpet_rewind(h, s, n, now_ns);
+}
+
+/* Writes the bytes of `value` that are set in `bytes` to the register at `reg`. Page held, timers settled. */
+static void hpet_write_register(
+	struct hpet *h, struct hpet_state *s, uint32_t reg, uint64_t bytes, uint64_t value, uint64_t now_ns)
+{
+	unsigned n = (reg - HPET_REG_TIMERS) / HPET_TIMER_STRIDE;
+
+	if (reg == HPET_REG_CONFIG) {
+		hpet_write_config(h, s, (s->config & ~bytes) | (value & bytes), now_ns);
+	} else if (reg == HPET_REG_ISR) {
+		HR_STORE(s->isr, s->isr & ~(value & bytes));
+	} else if (reg == HPET_REG_COUNTER) {
+		hpet_write_counter(h, s, (hpet_counter(s, now_ns) & ~bytes) | (value & bytes), now_ns);
+	} else if (reg >= HPET_REG_TIMERS && n < HPET_TIMERS) {
+		if (reg % HPET_TIMER_STRIDE == HPET_TIMER_CONFIG)
+			hpet_write_timer_config(h, s, n, (s->timers[n].config & ~bytes) | (value & bytes));
+		else if (reg % HPET_TIMER_STRIDE == HPET_TIMER_COMPARATOR)
+			hpet_write_comparator(h, s, n, bytes, value, now_ns);
+	}
+}
+
+static void hpet_write(struct device *dev, struct io_req *req)
+{
+	struct hpet *h = (struct hpet *)dev;
+	struct hpet_state *s = hpet_state_of(dev);
+	uint32_t shift = (req->io.offset & 7) * 8;
+	struct hpet_outcome todo = {0};
+	uint64_t now_ns;
+
+	page_begin(dev);
+	now_ns = device_now(dev);
+	hpet_settle_all(h, s, now_ns, &todo);
+	hpet_write_register(
+		h, s, req->io.offset & ~7u, hr_mask(~0ull, req->io.size) << shift, req->io.value << shift, now_ns);
+	hpet_settle_all(h, s, now_ns, &todo);
+	hpet_look(h, s, now_ns, &todo);
+	page_end(dev);
+	hpet_deliver(h, &todo);
+}
+
+static void hpet_read(struct device *dev, struct io_req *req)
+{
+	struct hpet *h = (struct hpet *)dev;
+	struct hpet_state *s = hpet_state_of(dev);
+	uint32_t reg = req->io.offset & ~7u;
+	struct hpet_outcome todo = {0};
+	bool is_plain = true;
+	uint64_t now_ns, value;
+
+	page_begin(dev);
+	now_ns = device_now(dev);
+	if (reg == HPET_REG_COUNTER) {
+		value = hpet_counter(s, now_ns);
+	} else if (!hpet_register(s, reg, &value)) {
+		is_plain = false;
+		hpet_settle_all(h, s, now_ns, &todo);
+		hpet_register(s, reg, &value);
+		hpet_look(h, s, now_ns, &todo);
+	}
+	page_end(dev);
+	if (!is_plain)
+		hpet_deliver(h, &todo);
+	req->io.result = value >> ((req->io.offset & 7) * 8);
+}
+
+/* [HPET] 2.3: everything 0, comparators all ones. */
+static void hpet_reset(struct device *dev)
+{
+	struct hpet *h = (struct hpet *)dev;
+	struct hpet_state *s = hpet_state_of(dev);
+	struct hpet_outcome todo = {0};
+
+	page_begin(dev);
+	HR_STORE(s->config, 0);
+	HR_STORE(s->isr, 0);
+	HR_STORE(s->halted, 0);
+	HR_STORE(s->delta, 0);
+	for (unsigned n = 0; n < HPET_TIMERS; n++) {
+		HR_STORE(s->timers[n].config, (uint64_t)h->route_cap << 32 | HPET_TN_PER_INT_CAP | HPET_TN_SIZE_CAP);
+		HR_STORE(s->timers[n].comparator, UINT64_MAX);
+		HR_STORE(s->timers[n].period, 0);
+		h->seen[n] = 0;
+	}
+	page_end(dev);
+	hpet_deliver(h, &todo);
+}
+
+static void hpet_destroy(struct device *dev)
+{
+	struct hpet *h = (struct hpet *)dev;
+
+	timer_cancel(dev->clock, &h->timer);
+	pthread_mutex_destroy(&h->mux_lock);
+	device_cleanup(dev);
+	free(h);
+}
+
+static const struct device_ops hpet_ops = {.reset = hpet_reset, .destroy = hpet_destroy};
+
+static const struct reg_name hpet_regs[] = {{HPET_REG_CAPS, 8, "capabilities"}, {HPET_REG_CONFIG, 8, "configuration"},
+	{HPET_REG_ISR, 8, "status"}, {HPET_REG_COUNTER, 8, "main counter"},
+	{HPET_REG_TIMERS, HPET_TIMERS *HPET_TIMER_STRIDE, "timers"}, {0, 0, NULL}};
+
+static const struct range hpet_range = {.name = "hpet",
+	.bus = IO_MMIO,
+	.base = HPET_BASE,
+	.len = HPET_LEN,
+	.width = 8,
+	.read = hpet_read,
+	.write = hpet_write,
+	.regs = hpet_regs,
+	.mapped = true};
+
+struct device *hpet_create(
+	struct bus *bus, struct clock *clock, const struct irq_line gsi[HPET_GSIS], uint32_t route_cap)
+{
+	struct hpet *h = calloc(1, sizeof(*h));
+	struct range range = hpet_range;
+
+	if (!h)
+		return NULL;
+	if (device_init(&h->dev, "hpet", &hpet_ops, clock, HPET_STATE_VERSION, sizeof(struct hpet_page)))
+		goto fail_free;
+	for (unsigned i = 0; i < HPET_GSIS; i++)
+		h->gsi[i] = gsi[i];
+	h->route_cap = route_cap & ((1u << HPET_GSIS) - 1) & ~(1u << hpet_legacy_gsi[0] | 1u << hpet_legacy_gsi[1]);
+	pthread_mutex_init(&h->mux_lock, NULL);
+	timer_init(&h->timer, hpet_fire, h);
+	hpet_state_of(&h->dev)->offset_ns = -(int64_t)clock->start_ns;
+	pthread_mutex_lock(&h->dev.lock);
+	hpet_reset(&h->dev);
+	pthread_mutex_unlock(&h->dev.lock);
+	range.dev = &h->dev;
+	if (!bus_add(bus, &range))
+		goto fail_device;
+	return &h->dev;
+
+fail_device:
+	pthread_mutex_destroy(&h->mux_lock);
+	device_cleanup(&h->dev);
+fail_free:
+	free(h);
+	return NULL;
+}

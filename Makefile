@@ -26,6 +26,7 @@ BPF_PROGS := i8254 hpet pmtimer ata
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_clock test_mem
 UNIT_TESTS += test_runtime
+UNIT_TESTS += test_cpu_soft
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
 TSAN_TESTS := test_runtime

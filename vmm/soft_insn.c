@@ -507,7 +507,7 @@ static enum soft_verdict soft_insn(struct soft_cpu *c)
 			prefixed = false;
 			break;
 		}
-		if (in.len >= MAX_INSN_BYTES)
+		if (prefixed && in.len >= MAX_INSN_BYTES)
 			return soft_gp(c, 0);
 	}
 	byte = soft_code(c, x->R_CS_BASE + in.ip); /* ModRM, or an immediate */

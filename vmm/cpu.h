@@ -65,6 +65,7 @@ struct cpu {
 	const struct cpu_ops *ops;
 	struct vm *vm;
 	unsigned index;
+	uint64_t exits; /* from the guest to hotreg; that vCPU's thread, read when it has ended */
 };
 
 extern const struct cpu_ops cpu_kvm_ops;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * options.h: the command line of `hotreg run`, parsed and checked. Constant afterwards.
+ * Strings point into argv, in which "FILE,ro" and "DEVICE=FILE" are cut in place.
  */
 #ifndef VMM_OPTIONS_H
 #define VMM_OPTIONS_H
@@ -29,6 +30,7 @@ struct options {
 	unsigned cpus;
 	enum opt_cpu cpu;
 	const char *script;
+	bool script_nocheck; /* replay without comparing what is read */
 	enum opt_accel accel;
 	struct opt_prog progs[OPT_MAX_PROGS];
 	unsigned prog_count;
@@ -39,6 +41,7 @@ struct options {
 	const char *trace;
 	unsigned timeout_s; /* 0: none */
 	bool quiet;
+	uint64_t process_start_ns; /* set by main: CLOCK_MONOTONIC when the process began */
 };
 
 #define OPT_DEFAULT_BIOS "/usr/share/seabios/bios-256k.bin"

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * main.c: the commands, and the only place that exits. What a command could not do becomes one
+ * line on standard error and status 2.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "accel/progcmd.h"
+#include "vmm/doctor.h"
+#include "vmm/options.h"
+#include "vmm/vm.h"
+
+#define HOTREG_VERSION "0.1"
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * HR_NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+static int usage(FILE *out, int status)
+{
+	fprintf(out, "usage: hotreg run [OPTION...]           boot a guest; hotreg run --help lists the options\n"
+		     "       hotreg prog verify|dump FILE     judge or print the programs in an object file\n"
+		     "       hotreg doctor                    what this host can do, and what hotreg will pick\n"
+		     "       hotreg --help | --version\n");
+	return status;
+}
+
+static int run_command(int argc, char **argv, uint64_t process_start_ns)
+{
+	struct vm *vm = malloc(sizeof(*vm)); /* 64 KiB of port table: not for the stack */
+	struct options opt;
+	struct accel_err err = {.text = ""};
+	int status;
+	int rc = options_parse(&opt, argc, argv, &err);
+
+	if (rc == 1) {
+		free(vm);
+		return 0;
+	}
+	opt.process_start_ns = process_start_ns;
+	if (rc == 0 && !vm) {
+		snprintf(err.text, sizeof(err.text), "out of memory");
+		rc = -ENOMEM;
+	}
+	if (rc == 0)
+		rc = vm_create(vm, &opt, &err);
+	if (rc == 0) {
+		status = vm_run(vm, &err);
+		vm_destroy(vm);
+	} else {
+		status = EXIT_USAGE;
+	}
+	if (err.text[0])
+		fprintf(stderr, "hotreg: %s\n", err.text);
+	free(vm);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	/* what came before main() was this process's own processor time: loading and linking */
+	uint64_t process_start_ns = clock_ns(CLOCK_MONOTONIC) - clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+
+	signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error, reported as one */
+	if (argc < 2)
+		return usage(stderr, EXIT_USAGE);
+	if (strcmp(argv[1], "run") == 0)
+		return run_command(argc - 2, argv + 2, process_start_ns);
+	if (strcmp(argv[1], "prog") == 0)
+		return prog_command(argc - 1, argv + 1);
+	if (strcmp(argv[1], "doctor") == 0)
+		return doctor_run();
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return usage(stdout, 0);
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("hotreg %s\n", HOTREG_VERSION);
+		return 0;
+	}
+	fprintf(stderr, "hotreg: unknown command '%.80s'\n", argv[1]);
+	return usage(stderr, EXIT_USAGE);
+}

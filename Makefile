@@ -27,6 +27,7 @@ BPF_PROGS := i8254 hpet pmtimer ata
 UNIT_TESTS := test_clock test_mem
 UNIT_TESTS += test_runtime
 UNIT_TESTS += test_cpu_soft
+UNIT_TESTS += test_multiboot
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
 TSAN_TESTS := test_runtime

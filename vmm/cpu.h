@@ -88,7 +88,7 @@ struct kvm_probe {
 
 /* Everything, with the timings: for doctor. About a tenth of a second; hangs nowhere. */
 void kvm_probe(struct kvm_probe *out);
-/* Without the timings (exit_ns and insn_ns are 0): for --cpu auto at each start. */
+/* real_mode, flat32 and int_n32 only, nothing timed: for --cpu auto at each start, 10 ms. */
 void kvm_probe_quick(struct kvm_probe *out);
 
 #endif

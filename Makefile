@@ -80,6 +80,13 @@ $(BUILD)/tests/unit/test_runtime: $(BUILD)/tests/unit/test_runtime.o $(BUILD)/te
 
 -include $(LIB_OBJS:.o=.d) $(BPF_OBJS:.o=.d) $(BUILD)/vmm/main.d $(UNIT_BINS:=.d)
 
+# Programs that are wrong on purpose, for tests.
+TEST_PROGS := hpet_wrong hpet_version
+TEST_PROG_OBJS := $(TEST_PROGS:%=$(BUILD)/tests/prog/%.bpf.o)
+$(BUILD)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+
 # ---- guests -------------------------------------------------------------------------------
 
 GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
@@ -145,7 +152,7 @@ bench:
 
 # Each variant is a build of its own; quiet unless it fails.
 variants:
-	@$(MAKE) --no-print-directory -j2 all tests guests examples
+	@$(MAKE) --no-print-directory -j2 all tests guests examples $(TEST_PROG_OBJS)
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/san SAN=address,undefined all tests
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/tsan SAN=thread $(TSAN_TESTS:%=$(BUILD)/tsan/tests/unit/%)
 	@$(MAKE) --no-print-directory -j2 fuzzers

@@ -75,6 +75,17 @@ regbench)
 	want "$dir/debugcon.txt" "regbench: done"
 	want_answers
 	;;
+wrong-program)
+	# The program is ahead by a tick now and then: check mode finds it, says where, counts the rest, status 4.
+	accel=check
+	run --kernel "$build/guest/regbench.elf" --append "rounds=3 reads=64" --disk "$build/guest/grub.img,ro" \
+		--serial none --debugcon "$dir/debugcon.txt" --timeout 120 --prog "hpet=$build/tests/prog/hpet_wrong.bpf.o"
+	want_status 4
+	want "$dir/err.txt" "hpet"
+	want "$dir/err.txt" "0xfed000f0"
+	want "$dir/debugcon.txt" "regbench: done" # the guest saw the model's answers
+	[ "$(jq .divergences "$dir/stats.json")" -gt 1 ] || die "no divergences counted"
+	;;
 *)
 	echo "guests.sh: unknown test '$test'"
 	exit 2

@@ -28,6 +28,7 @@ UNIT_TESTS := test_clock test_mem
 UNIT_TESTS += test_runtime
 UNIT_TESTS += test_cpu_soft
 UNIT_TESTS += test_multiboot
+UNIT_TESTS += test_insn
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
 TSAN_TESTS := test_runtime

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test_insn.c: runs the text tables of tests/insn: each row is a program as assembly and as bytes,
+ * with r0 and the memory that RFC 9669 demands. The interpreter must compute them, and the
+ * disassembler must print the assembly from the bytes. Then encodings that are none.
+ * Run from the top of the source tree.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "accel/insn.h"
+#include "accel/prog.h"
+
+#define HELPER_TIME 1000
+
+struct row {
+	char *field[5]; /* assembly, bytes, r0, memory before, memory after */
+};
+
+static uint32_t from_hex(const char *text, uint8_t *out, uint32_t max)
+{
+	uint32_t n = 0;
+	unsigned byte;
+
+	while (n < max && sscanf(text + 2 * n, "%2x", &byte) == 1)
+		out[n++] = (uint8_t)byte;
+	assert_int_equal(strlen(text), 2 * n);
+	return n;
+}
+
+static bool split(char *line, struct row *row)
+{
+	char *at = line;
+
+	memset(row, 0, sizeof(*row));
+	line[strcspn(line, "\n")] = 0;
+	if (!*line || *line == '#')
+		return false;
+	for (unsigned i = 0; i < 5 && at; i++) {
+		row->field[i] = at;
+		at = strstr(at, " | ");
+		if (at) {
+			*at = 0;
+			at += 3;
+		}
+	}
+	return true;
+}
+
+static void check_disasm(const char *where, const struct prog *p, const char *expected)
+{
+	char all[2048] = "", one[256];
+
+	for (uint32_t at = 0; at < p->insn_count;) {
+		int slots = disasm_insn(p, at, one, sizeof(one));
+
+		assert_in_range(slots, 1, 2);
+		if (at)
+			strcat(all, "; ");
+		strcat(all, one);
+		at += (uint32_t)slots;
+	}
+	if (strcmp(all, expected))
+		fail_msg("%s: disassembled as: %s", where, all);
+}
+
+static void run_row(const char *where, struct row *row)
+{
+	struct bpf_insn insns[64];
+	struct prog p = {.name = "row", .insns = insns};
+	struct prog_env env = {.time_is_frozen = true, .frozen_ns = HELPER_TIME};
+	struct interp_code *code;
+	_Alignas(8) uint8_t memory[64] = {0}, after[64] = {0};
+	uint32_t size = 0;
+	uint64_t r0;
+
+	p.insn_count = from_hex(row->field[1], (uint8_t *)insns, sizeof(insns)) / 8;
+	if (row->field[3])
+		size = from_hex(row->field[3], memory, sizeof(memory));
+	check_disasm(where, &p, row->field[0]);
+	if (interp_prepare(&p, &env, &code))
+		fail_msg("%s: not accepted", where);
+	r0 = interp_run(code, memory);
+	interp_free(code);
+	if (r0 != strtoull(row->field[2], NULL, 0))
+		fail_msg("%s: r0 is %#llx: %s", where, (unsigned long long)r0, row->field[0]);
+	if (size) {
+		assert_int_equal(from_hex(row->field[4], after, sizeof(after)), size);
+		if (memcmp(memory, after, size))
+			fail_msg("%s: wrong memory afterwards: %s", where, row->field[0]);
+	}
+}
+
+static void run_table(void **state)
+{
+	const char *name = *state;
+	unsigned line_number = 0, rows = 0;
+	char path[256], where[300], line[4096];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "tests/insn/%s.txt", name);
+	f = fopen(path, "r");
+	if (!f)
+		fail_msg("cannot read %s: run from the top of the source tree", path);
+	while (fgets(line, sizeof(line), f)) {
+		struct row row;
+
+		line_number++;
+		if (!split(line, &row))
+			continue;
+		snprintf(where, sizeof(where), "%s:%u", path, line_number);
+		if (!row.field[2])
+			fail_msg("%s: too few columns", where);
+		run_row(where, &row);
+		rows++;
+	}
+	fclose(f);
+	assert_true(rows >= 8);
+	print_message("%s: %u rows\n", path, rows);
+}
+
+static bool exists(uint8_t code, unsigned dst, unsigned src, int off, int imm)
+{
+	struct bpf_insn insn = {
+		.code = code, .dst_reg = dst & 15, .src_reg = src & 15, .off = (int16_t)off, .imm = imm};
+
+	return insn_lookup(&insn) != NULL;
+}
+
+/* Fields that an instruction does not use are reserved and zero. */
+static void test_reserved(void **state)
+{
+	(void)state;
+	assert_true(exists(0x07, 1, 0, 0, 5));	 /* r1 += 5 */
+	assert_false(exists(0x07, 11, 0, 0, 5)); /* no r11 */
+	assert_false(exists(0x07, 1, 1, 0, 5));
+	assert_false(exists(0x07, 1, 0, 1, 5));
+	assert_true(exists(0x0f, 1, 2, 0, 0)); /* r1 += r2 */
+	assert_false(exists(0x0f, 1, 11, 0, 0));
+	assert_false(exists(0x0f, 1, 2, 0, 1));
+	assert_true(exists(0x37, 1, 0, 1, 5)); /* s/= */
+	assert_false(exists(0x37, 1, 0, 2, 5));
+	assert_true(exists(0xbf, 1, 2, 32, 0)); /* movsx */
+	assert_false(exists(0xbf, 1, 2, 24, 0));
+	assert_false(exists(0xbc, 1, 2, 32, 0)); /* there is no 32-bit move of 32 bits */
+	assert_false(exists(0xb7, 1, 0, 8, 1));	 /* nor of an immediate */
+	assert_false(exists(0xd4, 1, 0, 0, 8));	 /* le8 */
+	assert_false(exists(0xdf, 1, 0, 0, 16)); /* bswap has no other source */
+	assert_true(exists(0x95, 0, 0, 0, 0));
+	assert_false(exists(0x95, 0, 0, 0, 1));
+	assert_false(exists(0x96, 0, 0, 0, 0)); /* exit of class JMP32 */
+	assert_false(exists(0x05, 0, 0, 3, 1));
+	assert_false(exists(0x06, 0, 0, 3, 1));
+	assert_false(exists(0x61, 1, 2, 0, 1));
+	assert_false(exists(0x99, 1, 2, 0, 0)); /* sign-extending load of 64 bits */
+	assert_false(exists(0xc3, 1, 2, 0, 2)); /* no such atomic */
+	assert_false(exists(0xcb, 1, 2, 0, 0)); /* 16-bit atomic */
+	assert_false(exists(0x85, 0, 3, 0, 1));
+	assert_false(exists(0x18, 1, 7, 0, 0));
+	assert_false(exists(0x00, 0, 0, 0, 0));
+	assert_false(exists(0xff, 0, 0, 0, 0));
+}
+
+/* Exactly these opcodes mean something; counted from the tables of the RFC. */
+static void test_opcode_count(void **state)
+{
+	unsigned found = 0;
+
+	(void)state;
+	for (unsigned code = 0; code < 256; code++) {
+		bool any = false;
+
+		for (int imm = 0; imm < 256 && !any; imm++)
+			any = exists((uint8_t)code, 0, 0, 0, imm);
+		found += any;
+	}
+	/* 2 * 25 ALU, 3 byte order, 2 ja, 2 * 22 jumps, call, callx, exit, lddw, 8 packet, 4 ldx, 3 ldsx, 4 st, 4 stx, 2 atomic */
+	assert_int_equal(found, 50 + 3 + 2 + 44 + 4 + 8 + 4 + 3 + 4 + 4 + 2);
+}
+
+static int prepare(const struct bpf_insn *insns, uint32_t count)
+{
+	struct bpf_insn copy[8];
+	struct prog p = {.name = "bad", .insns = copy, .insn_count = count};
+	struct prog_env env = {.time_is_frozen = true};
+	struct interp_code *code = NULL;
+	int rc;
+
+	memcpy(copy, insns, count * sizeof(*insns));
+	rc = interp_prepare(&p, &env, &code);
+	if (!rc)
+		interp_free(code);
+	return rc;
+}
+
+static void test_prepare_refuses(void **state)
+{
+	const struct bpf_insn jump_out[] = {{.code = 0x05, .off = 1}, {.code = 0x95}};
+	const struct bpf_insn jump_back[] = {{.code = 0x05, .off = -2}, {.code = 0x95}};
+	const struct bpf_insn half[] = {{.code = 0x18}};
+	const struct bpf_insn helper[] = {{.code = 0x85, .imm = 1}, {.code = 0x95}};
+	const struct bpf_insn packet[] = {{.code = 0x20}, {.code = 0x95}};
+	const struct bpf_insn map[] = {{.code = 0x18, .src_reg = 2}, {0}, {.code = 0x95}};
+	const struct bpf_insn fine[] = {{.code = 0xb7}, {.code = 0x95}};
+
+	(void)state;
+	assert_int_equal(prepare(fine, 2), 0);
+	assert_true(prepare(jump_out, 2) < 0);
+	assert_true(prepare(jump_back, 2) < 0);
+	assert_true(prepare(half, 1) < 0);
+	assert_true(prepare(helper, 2) < 0);
+	assert_true(prepare(packet, 2) < 0);
+	assert_true(prepare(map, 3) < 0);
+	assert_true(prepare(fine, 0) < 0);
+}
+
+/* What is refused is named, what is no instruction is shown as it is. */
+static void test_disasm_odd(void **state)
+{
+	struct bpf_insn insns[] = {{.code = 0x30, .imm = 7}, {.code = 0xff, .imm = -1}, {.code = 0x18, .dst_reg = 3}};
+	struct prog p = {.insns = insns, .insn_count = 3};
+	char text[256], tiny[4];
+
+	(void)state;
+	assert_int_equal(disasm_insn(&p, 0, text, sizeof(text)), 1);
+	assert_string_equal(text, "packet access (BPF_ABS): code 0x30 dst 0 src 0 off 0 imm 7");
+	assert_int_equal(disasm_insn(&p, 1, text, sizeof(text)), 1);
+	assert_string_equal(text, "not an instruction: code 0xff dst 0 src 0 off 0 imm -1");
+	assert_int_equal(disasm_insn(&p, 2, text, sizeof(text)), 1);
+	assert_string_equal(text, "not an instruction: code 0x18 dst 3 src 0 off 0 imm 0");
+	disasm_insn(&p, 0, tiny, sizeof(tiny));
+	assert_string_equal(tiny, "pac");
+}
+
+#define TABLE(name)                                                                                                    \
+	{                                                                                                              \
+		"table " name, run_table, NULL, NULL, (void *)(uintptr_t)name                                          \
+	}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TABLE("base64"),
+		TABLE("base32"),
+		TABLE("divmul64"),
+		TABLE("divmul32"),
+		TABLE("jump"),
+		TABLE("memory"),
+		TABLE("atomic32"),
+		TABLE("atomic64"),
+		TABLE("call"),
+		cmocka_unit_test(test_reserved),
+		cmocka_unit_test(test_opcode_count),
+		cmocka_unit_test(test_prepare_refuses),
+		cmocka_unit_test(test_disasm_odd),
+	};
+
+	return cmocka_run_group_tests_name("insn", tests, NULL, NULL);
+}

@@ -16,7 +16,8 @@ endif
 
 # ---- sources, one explicit list a folder --------------------------------------------------
 
-ACCEL := object elfcheck btfcheck reloc layout insn disasm tnum range verifier verify_state verify_insn verify_report interp runtime page progcmd
+ACCEL := object elfcheck btfcheck reloc layout insn disasm tnum range range_alu range_cmp verifier verify_state verify_code \
+	verify_insn verify_mem verify_report interp runtime page progcmd
 VMM := options vm clock bus bus_check mem chardev event stats trace boot multiboot cpu_kvm kvm_state kvm_probe cpu_soft \
 	soft_mem soft_insn soft_intr soft_string cpu_script doctor text screen
 DEVICES := device machine i8254 i8259 mc146818 hpet piix4_pm i16550 i8042 i440fx piix3 pci ata ata_cmd fw_cfg \
@@ -26,6 +27,7 @@ BPF_PROGS := i8254 hpet pmtimer ata
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_clock test_mem
 UNIT_TESTS += test_runtime
+UNIT_TESTS += test_verifier
 UNIT_TESTS += test_cpu_soft
 UNIT_TESTS += test_multiboot
 UNIT_TESTS += test_insn

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * verify_state.c: the verifier's states: memory, stack bytes, links between numbers, and the
+ * comparison on which pruning rests. See verify_state.h.
+ *
+ * Invariants: a slot's bytes are either all BYTE_WHOLE or none is; a half's bytes are either all
+ * BYTE_HALF or none is; only BYTE_WHOLE holds pointers. slot_count covers every initialised byte.
+ */
+#include "accel/verify_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void *take(struct state_budget *budget, size_t size)
+{
+	void *p;
+
+	if (budget->used + size > budget->limit)
+		return NULL;
+	p = calloc(1, size);
+	if (p)
+		budget->used += size;
+	return p;
+}
+
+static void give(struct state_budget *budget, void *p, size_t size)
+{
+	if (p)
+		budget->used -= size;
+	free(p);
+}
+
+static void frame_free(struct frame *f, struct state_budget *budget)
+{
+	give(budget, f->slots, f->slot_count * sizeof(*f->slots));
+	give(budget, f, sizeof(*f));
+}
+
+struct frame *state_top(const struct state *st)
+{
+	return st->frames[st->frame_count - 1];
+}
+
+bool state_push_frame(struct state *st, uint32_t func, uint32_t call_insn, struct state_budget *budget)
+{
+	struct frame *f;
+
+	if (st->frame_count == PROG_MAX_FRAMES)
+		return false;
+	f = take(budget, sizeof(*f));
+	if (!f)
+		return false;
+	f->func = func;
+	f->call_insn = call_insn;
+	f->regs[BPF_REG_10] = reg_pointer(REG_STACK, st->frame_count, 0);
+	st->frames[st->frame_count++] = f;
+	return true;
+}
+
+void state_pop_frame(struct state *st, struct state_budget *budget)
+{
+	frame_free(st->frames[--st->frame_count], budget);
+}
+
+void state_clear(struct state *st, struct state_budget *budget)
+{
+	while (st->frame_count)
+		state_pop_frame(st, budget);
+}
+
+bool state_copy(struct state *to, const struct state *from, struct state_budget *budget)
+{
+	*to = (struct state){.stored = from->stored, .stored_at = from->stored_at};
+	for (uint32_t i = 0; i < from->frame_count; i++) {
+		const struct frame *f = from->frames[i];
+
+		if (!state_push_frame(to, f->func, f->call_insn, budget) ||
+			!frame_reserve(to->frames[i], f->slot_count, budget)) {
+			state_clear(to, budget);
+			return false;
+		}
+		memcpy(to->frames[i]->regs, f->regs, sizeof(f->regs));
+		if (f->slot_count)
+			memcpy(to->frames[i]->slots, f->slots, f->slot_count * sizeof(*f->slots));
+	}
+	return true;
+}
+
+bool frame_reserve(struct frame *f, uint32_t slots, struct state_budget *budget)
+{
+	struct slot *more;
+
+	if (slots <= f->slot_count)
+		return true;
+	more = take(budget, slots * sizeof(*more));
+	if (!more)
+		return false;
+	if (f->slot_count)
+		memcpy(more, f->slots, f->slot_count * sizeof(*more));
+	give(budget, f->slots, f->slot_count * sizeof(*f->slots));
+	f->slots = more;
+	f->slot_count = slots;
+	return true;
+}
+
+struct reg reg_scalar(struct range range)
+{
+	return (struct reg){.kind = REG_SCALAR, .range = range};
+}
+
+struct reg reg_const(uint64_t value)
+{
+	return reg_scalar(range_const(RANGE_BITS, value));
+}
+
+struct reg reg_pointer(enum reg_kind kind, unsigned index, uint64_t offset)
+{
+	return (struct reg){.kind = (uint8_t)kind, .index = (uint8_t)index, .range = range_const(RANGE_BITS, offset)};
+}
+
+bool reg_is_pointer(const struct reg *r)
+{
+	return r->kind != REG_UNINIT && r->kind != REG_SCALAR;
+}
+
+/* ---- stack bytes ----------------------------------------------------------------------- */
+
+/* Before a part of it is overwritten: the rest of a number is just data, the rest of a pointer is nothing. */
+static void slot_break(struct slot *s, unsigned byte)
+{
+	if (s->byte[0] == BYTE_WHOLE)
+		memset(s->byte, reg_is_pointer(&s->spill[0]) ? BYTE_UNINIT : BYTE_DATA, 8);
+	else if (s->byte[byte] == BYTE_HALF)
+		memset(s->byte + (byte & 4), BYTE_DATA, 4);
+}
+
+void frame_write(struct frame *f, int64_t offset, unsigned size, const struct reg *value)
+{
+	struct slot *s = &f->slots[slot_index(offset)];
+	unsigned byte = slot_byte(offset);
+
+	if (size == 8) {
+		s->spill[0] = *value;
+		memset(s->byte, BYTE_WHOLE, 8);
+		return;
+	}
+	slot_break(s, byte);
+	if (size == 4) {
+		struct reg *half = &s->spill[byte / 4];
+
+		*half = *value;
+		half->range = range_low(RANGE_BITS, &value->range);
+		if (value->range.full.umax > UINT32_MAX)
+			half->half_link = true;
+	}
+	memset(s->byte + byte, size == 4 ? BYTE_HALF : BYTE_DATA, size);
+}
+
+void frame_blur(struct frame *f, int64_t offset, unsigned size)
+{
+	for (unsigned i = 0; i < size; i++) {
+		struct slot *s = &f->slots[slot_index(offset + i)];
+
+		slot_break(s, slot_byte(offset + i));
+	}
+}
+
+/* `size` bytes of a number, from its byte `skip` on. */
+static struct reg reg_part(const struct reg *r, unsigned skip, unsigned size)
+{
+	struct range count = range_const(RANGE_BITS, 8 * skip);
+	struct range moved = range_alu(RANGE_BITS, false, RANGE_RSH, &r->range, &count);
+
+	return reg_scalar(range_zext(RANGE_BITS, 8 * size, &moved));
+}
+
+enum stack_read frame_read(const struct frame *f, int64_t offset, unsigned size, struct reg *out)
+{
+	uint32_t index = slot_index(offset);
+	unsigned byte = slot_byte(offset);
+	const struct slot *s = &f->slots[index];
+
+	if (index >= f->slot_count)
+		return STACK_READ_UNINIT;
+	for (unsigned i = 0; i < size; i++) {
+		if (s->byte[byte + i] == BYTE_UNINIT)
+			return STACK_READ_UNINIT;
+	}
+	if (s->byte[0] == BYTE_WHOLE) {
+		if (size == 8)
+			*out = s->spill[0];
+		else if (reg_is_pointer(&s->spill[0]))
+			return STACK_READ_POINTER;
+		else
+			*out = reg_part(&s->spill[0], byte, size);
+	} else if (size <= 4 && s->byte[byte] == BYTE_HALF) {
+		*out = size == 4 ? s->spill[byte / 4] : reg_part(&s->spill[byte / 4], byte & 3, size);
+	} else if (size == 8 && s->byte[0] == BYTE_HALF && s->byte[4] == BYTE_HALF) {
+		struct range count = range_const(RANGE_BITS, 32);
+		struct range high = range_alu(RANGE_BITS, false, RANGE_LSH, &s->spill[1].range, &count);
+
+		*out = reg_scalar(range_alu(RANGE_BITS, false, RANGE_OR, &s->spill[0].range, &high));
+	} else {
+		*out = reg_scalar(range_between(RANGE_BITS, 0, tnum_ones(8 * size)));
+	}
+	return STACK_READ_OK;
+}
+
+/* ---- forgetting ------------------------------------------------------------------------ */
+
+void frame_forget(struct frame *f, const struct state_needs *needs)
+{
+	for (unsigned i = 0; i < BPF_REG_10; i++) {
+		struct reg *r = &f->regs[i];
+
+		if (!(needs->live >> i & 1))
+			*r = (struct reg){0};
+		else if (r->kind == REG_SCALAR && !(needs->exact >> i & 1))
+			*r = reg_scalar(range_unknown(RANGE_BITS));
+	}
+	for (uint32_t i = 0; i < f->slot_count; i++) {
+		struct slot *s = &f->slots[i];
+		/* Of slot i, granule 2i + 1 is the low half and granule 2i the high one. */
+		bool live[2] = {needs->live_slots >> (2 * i + 1) & 1, needs->live_slots >> (2 * i) & 1};
+		bool exact[2] = {needs->exact_slots >> (2 * i + 1) & 1, needs->exact_slots >> (2 * i) & 1};
+
+		if (s->byte[0] == BYTE_WHOLE) {
+			if (!live[0] && !live[1])
+				memset(s->byte, BYTE_UNINIT, 8);
+			else if (s->spill[0].kind == REG_SCALAR && !exact[0] && !exact[1])
+				memset(s->byte, BYTE_DATA, 8);
+		} else {
+			for (unsigned h = 0; h < 2; h++) {
+				if (!live[h])
+					memset(s->byte + 4 * h, BYTE_UNINIT, 4);
+				else if (s->byte[4 * h] == BYTE_HALF && !exact[h])
+					memset(s->byte + 4 * h, BYTE_DATA, 4);
+			}
+		}
+	}
+}
+
+/* ---- links ----------------------------------------------------------------------------- */
+
+/* The n-th thing in a state that can be linked; NULL beyond the last. Unused places have link 0. */
+struct holder {
+	uint32_t frame, place;
+};
+
+static struct reg *next_holder(const struct state *st, struct holder *at)
+{
+	for (; at->frame < st->frame_count; at->frame++, at->place = 0) {
+		struct frame *f = st->frames[at->frame];
+
+		while (at->place < 10 + 2 * f->slot_count) {
+			uint32_t place = at->place++;
+			struct slot *s;
+
+			if (place < 10) {
+				if (f->regs[place].kind == REG_SCALAR && f->regs[place].link)
+					return &f->regs[place];
+				continue;
+			}
+			s = &f->slots[(place - 10) / 2];
+			place = (place - 10) % 2;
+			if (s->spill[place].link && s->spill[place].kind == REG_SCALAR &&
+				(s->byte[4 * place] == BYTE_HALF || (place == 0 && s->byte[0] == BYTE_WHOLE)))
+				return &s->spill[place];
+		}
+	}
+	return NULL;
+}
+
+void state_cut_links(struct state *st)
+{
+	struct holder at = {0};
+	struct reg *r, *other;
+
+	while ((r = next_holder(st, &at))) {
+		struct holder again = {0};
+		bool alone = true;
+
+		while (alone && (other = next_holder(st, &again)))
+			alone = other == r || other->link != r->link;
+		if (alone)
+			r->link = 0;
+	}
+}
+
+bool state_spread(struct state *st, const struct reg *r)
+{
+	struct holder at = {0};
+	struct reg *other;
+
+	if (r->kind != REG_SCALAR || !r->link)
+		return true;
+	while ((other = next_holder(st, &at))) {
+		bool half = other->half_link || r->half_link;
+		struct range difference = range_const(RANGE_BITS, other->delta - r->delta);
+		struct range told;
+
+		if (other == r || other->link != r->link)
+			continue;
+		told = range_alu(RANGE_BITS, half, RANGE_ADD, &r->range, &difference);
+		if (!range_meet(RANGE_BITS, half, &other->range, &told))
+			return false;
+	}
+	return true;
+}
+
+/* ---- comparison ------------------------------------------------------------------------ */
+
+#define MAX_PAIRS 128
+
+/* Which link of the outer state stands for which of the inner, and by how much the deltas differ. */
+struct pairing {
+	uint32_t count;
+	struct {
+		uint32_t outer, inner;
+		uint64_t shift;
+	} pair[MAX_PAIRS];
+};
+
+static bool link_includes(const struct reg *outer, const struct reg *inner, struct pairing *pairing)
+{
+	uint64_t shift = outer->delta - inner->delta;
+
+	if (!outer->link)
+		return true;
+	if (!inner->link || (inner->half_link && !outer->half_link))
+		return false;
+	for (uint32_t i = 0; i < pairing->count; i++) {
+		if (pairing->pair[i].outer == outer->link)
+			return pairing->pair[i].inner == inner->link && pairing->pair[i].shift == shift;
+	}
+	if (pairing->count == MAX_PAIRS)
+		return false;
+	pairing->pair[pairing->count].outer = outer->link;
+	pairing->pair[pairing->count].inner = inner->link;
+	pairing->pair[pairing->count++].shift = shift;
+	return true;
+}
+
+static bool reg_includes(const struct reg *outer, const struct reg *inner, struct pairing *pairing)
+{
+	/* What was never read on any path from the outer state on may be anything. */
+	if (outer->kind == REG_UNINIT)
+		return true;
+	return outer->kind == inner->kind && outer->index == inner->index &&
+	       range_includes(&outer->range, &inner->range) && link_includes(outer, inner, pairing);
+}
+
+static bool slot_includes(const struct slot *outer, const struct slot *inner, struct pairing *pairing)
+{
+	bool inner_is_pointer = inner->byte[0] == BYTE_WHOLE && reg_is_pointer(&inner->spill[0]);
+
+	if (outer->byte[0] == BYTE_WHOLE)
+		return inner->byte[0] == BYTE_WHOLE && reg_includes(&outer->spill[0], &inner->spill[0], pairing);
+	for (unsigned i = 0; i < 8; i++) {
+		if (outer->byte[i] == BYTE_UNINIT)
+			continue;
+		if (inner->byte[i] == BYTE_UNINIT || inner_is_pointer)
+			return false;
+		if (outer->byte[i] == BYTE_HALF && inner->byte[i] != BYTE_HALF)
+			return false;
+	}
+	for (unsigned h = 0; h < 2; h++) {
+		if (outer->byte[4 * h] == BYTE_HALF && !reg_includes(&outer->spill[h], &inner->spill[h], pairing))
+			return false;
+	}
+	return true;
+}
+
+static bool frame_includes(const struct frame *outer, const struct frame *inner, struct pairing *pairing)
+{
+	static const struct slot empty;
+
+	if (outer->func != inner->func || outer->call_insn != inner->call_insn)
+		return false;
+	for (unsigned i = 0; i < BPF_REG_10; i++) {
+		if (!reg_includes(&outer->regs[i], &inner->regs[i], pairing))
+			return false;
+	}
+	for (uint32_t i = 0; i < outer->slot_count; i++) {
+		if (!slot_includes(&outer->slots[i], i < inner->slot_count ? &inner->slots[i] : &empty, pairing))
+			return false;
+	}
+	return true;
+}
+
+bool state_includes(const struct state *outer, const struct state *inner)
+{
+	struct pairing pairing;
+
+	pairing.count = 0;
+	if (outer->frame_count != inner->frame_count || (inner->stored && !outer->stored))
+		return false;
+	for (uint32_t i = inner->frame_count; i-- > 0;) {
+		if (!frame_includes(outer->frames[i], inner->frames[i], &pairing))
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test_verifier.c: the verifier against the text tables of tests/verify: each case is a program
+ * with what must be said of it.
+ *
+ *   case NAME            begins a case; then lines of bpfasm.h, and:
+ *   accept pure|stateful [worst N] [time]
+ *   refuse TEXT          a part of the explanation; several lines: all of them
+ */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <glob.h>
+
+#include "tests/unit/bpfasm.h"
+
+struct table_case {
+	char name[96];
+	char expect[16][160];
+	unsigned expect_count;
+};
+
+static struct asm_prog program;
+
+/* Says what is wrong, or nothing. */
+static bool judge(const struct table_case *c, const char *file)
+{
+	struct accel_err err;
+	bool ok = true;
+	int rc;
+
+	asm_end(&program);
+	rc = verify_prog(&program.prog, &err);
+	if (c->expect_count == 0) {
+		print_error("%s: %s: the case expects nothing\n", file, c->name);
+		return false;
+	}
+	for (unsigned i = 0; i < c->expect_count; i++) {
+		const char *e = c->expect[i];
+
+		if (!strncmp(e, "refuse ", 7)) {
+			if (rc == 0) {
+				print_error("%s: %s: accepted\n", file, c->name);
+				return false;
+			}
+			if (!strstr(err.text, e + 7)) {
+				print_error("%s: %s: \"%s\" is not in:\n%s\n", file, c->name, e + 7, err.text);
+				ok = false;
+			}
+			continue;
+		}
+		if (rc != 0) {
+			print_error("%s: %s: refused:\n%s\n", file, c->name, err.text);
+			return false;
+		}
+		if (strstr(e, "worst ") && program.prog.worst_case != strtoull(strstr(e, "worst ") + 6, NULL, 10)) {
+			print_error("%s: %s: worst case is %llu\n", file, c->name,
+				(unsigned long long)program.prog.worst_case);
+			ok = false;
+		}
+		if ((program.prog.effect == ACCEL_STATEFUL) != !!strstr(e, "stateful") ||
+			program.prog.reads_time != !!strstr(e, "time")) {
+			print_error("%s: %s: effect or time is wrong\n", file, c->name);
+			ok = false;
+		}
+	}
+	return ok;
+}
+
+static unsigned run_table(const char *file, unsigned *failed)
+{
+	FILE *f = fopen(file, "r");
+	struct table_case c = {0};
+	unsigned count = 0;
+	char line[256];
+	bool open = false;
+
+	assert_non_null(f);
+	while (true) {
+		bool more = fgets(line, sizeof(line), f);
+
+		if (more)
+			line[strcspn(line, "\n")] = 0;
+		if ((!more || !strncmp(line, "case ", 5)) && open) {
+			count++;
+			*failed += !judge(&c, file);
+		}
+		if (!more)
+			break;
+		if (!strncmp(line, "case ", 5)) {
+			memset(&c, 0, sizeof(c));
+			snprintf(c.name, sizeof(c.name), "%.90s", line + 5);
+			asm_begin(&program, "test");
+			open = true;
+		} else if (!strncmp(line, "accept ", 7) || !strncmp(line, "refuse ", 7)) {
+			assert_true(c.expect_count < 16);
+			snprintf(c.expect[c.expect_count++], sizeof(c.expect[0]), "%.150s", line);
+		} else if (open) {
+			asm_line(&program, line);
+		}
+	}
+	fclose(f);
+	return count;
+}
+
+static void test_tables(void **state)
+{
+	unsigned count = 0, failed = 0;
+	glob_t files;
+
+	(void)state;
+	assert_int_equal(glob("tests/verify/*.txt", 0, NULL, &files), 0);
+	for (size_t i = 0; i < files.gl_pathc; i++) {
+		unsigned n = run_table(files.gl_pathv[i], &failed);
+
+		print_message("%s: %u cases\n", files.gl_pathv[i], n);
+		count += n;
+	}
+	globfree(&files);
+	print_message("%u cases, %u failed\n", count, failed);
+	assert_true(count > 0);
+	assert_int_equal(failed, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_tables)};
+
+	return cmocka_run_group_tests_name("verifier", tests, NULL, NULL);
+}

@@ -46,7 +46,8 @@ struct chardev {
 
 /* ---- the terminal --------------------------------------------------------------------------- */
 
-static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+/* The last three end hotreg like that only while the VM is built; vm_run() takes them as requests to stop. */
+static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGQUIT, SIGINT, SIGTERM, SIGHUP};
 #define FATAL_COUNT (sizeof(fatal_signals) / sizeof(fatal_signals[0]))
 
 static struct {

@@ -416,34 +416,65 @@ static void json_string(FILE *out, const char *text)
 static void json_times(FILE *out, const char *who, const double *ns)
 {
 	if (ns[0] < 0)
-		fprintf(out, ", \"%s_p50_ns\": null, \"%s_p99_ns\": null", who, who);
+		fprintf(out, ", \"%s\": null", who);
 	else
-		fprintf(out, ", \"%s_p50_ns\": %.1f, \"%s_p99_ns\": %.1f", who, ns[0], who, ns[1]);
+		fprintf(out, ", \"%s\": {\"p50_ns\": %.1f, \"p99_ns\": %.1f}", who, ns[0], ns[1]);
 }
 
 static void json_row(FILE *out, const struct row *row)
 {
-	fputs("{\"name\": ", out);
-	json_string(out, row->name);
-	if (row->has_offset)
-		fprintf(out, ", \"offset\": %u", row->offset);
-	else
-		fputs(", \"offset\": null", out);
 	fprintf(out,
-		", \"direction\": \"%s\", \"accesses\": %" PRIu64 ", \"answered\": %" PRIu64 ", \"punted\": %" PRIu64,
-		row->is_write ? "write" : "read", row->accesses, row->outcome[BUS_ANSWERED], row->outcome[BUS_PUNTED]);
+		"\"%s\": {\"accesses\": %" PRIu64 ", \"answered\": %" PRIu64 ", \"punted\": %" PRIu64
+		", \"unclaimed\": %" PRIu64,
+		row->is_write ? "write" : "read", row->accesses, row->outcome[BUS_ANSWERED], row->outcome[BUS_PUNTED],
+		row->outcome[BUS_UNCLAIMED]);
 	json_times(out, "program", row->program_ns);
 	json_times(out, "model", row->model_ns);
 	fputc('}', out);
 }
 
+/* The registers of one range that were touched. Returns what separates the next one. */
+static const char *json_registers(const struct report *report, const struct range_stats *rs, const char *separator)
+{
+	FILE *out = report->out;
+	struct row row[2];
+
+	for (unsigned reg = 0; reg < rs->reg_count; reg++) {
+		bool touched = make_row(report, rs, reg, false, &row[0]);
+
+		touched |= make_row(report, rs, reg, true, &row[1]);
+		if (!touched)
+			continue;
+		fprintf(out, "%s\n    {\"range\": ", separator);
+		json_string(out, rs->name);
+		fputs(", \"name\": ", out);
+		json_string(out, row[0].name);
+		fprintf(out, ", \"bus\": \"%s\", \"offset\": ", rs->bus == IO_PIO ? "pio" : "mmio");
+		if (row[0].has_offset)
+			fprintf(out, "%u", row[0].offset);
+		else
+			fputs("null", out);
+		fputs(",\n     ", out);
+		json_row(out, &row[0]);
+		fputs(",\n     ", out);
+		json_row(out, &row[1]);
+		fputc('}', out);
+		separator = ",";
+	}
+	return separator;
+}
+
+/* What the runtime counted on a range's slot. */
 static void json_punts(FILE *out, const struct range *range)
 {
 	struct accel_counters c;
 	bool first = true;
 
 	accel_slot_counters(range->slot, &c);
-	fprintf(out, ", \"busy\": %" PRIu64 ", \"retried\": %" PRIu64 ", \"punt_reasons\": {", c.busy, c.retried);
+	fprintf(out,
+		", \"answered\": %" PRIu64 ", \"punted\": %" PRIu64 ", \"busy\": %" PRIu64 ", \"retried\": %" PRIu64,
+		c.answered, c.punted, c.busy, c.retried);
+	fputs(", \"punt_reasons\": {", out);
 	for (unsigned i = 0; i < 256; i++) {
 		if (c.why[i] == 0)
 			continue;
@@ -453,37 +484,37 @@ static void json_punts(FILE *out, const struct range *range)
 	fputc('}', out);
 }
 
-static void json_range(const struct report *report, const struct range_stats *rs)
+static void json_range(const struct report *report, const struct range *range)
 {
-	const struct range *range = rs->range;
 	FILE *out = report->out;
-	struct row row;
-	bool first = true;
 
 	fputs("{\"range\": ", out);
-	json_string(out, rs->name);
+	json_string(out, range->name);
 	fputs(", \"device\": ", out);
-	if (range)
-		json_string(out, range->dev->name);
-	else
-		fputs("null", out);
-	fprintf(out, ", \"bus\": \"%s\"", rs->bus == IO_PIO ? "pio" : "mmio");
-	if (range && range->mapped)
+	json_string(out, range->dev->name);
+	fprintf(out, ", \"bus\": \"%s\"", range->bus == IO_PIO ? "pio" : "mmio");
+	if (range->mapped)
 		fprintf(out, ", \"base\": %" PRIu64 ", \"bytes\": %u", range->base, range->len);
 	else
-		fputs(", \"base\": null, \"bytes\": null", out);
-	fprintf(out, ", \"programs\": %s", range && range->slot && report->bus->mode != ACCEL_OFF ? "true" : "false");
-	if (range && range->slot && report->bus->mode == ACCEL_ON)
+		fprintf(out, ", \"base\": null, \"bytes\": %u", range->len);
+	fprintf(out, ", \"programs\": %s", range->slot && report->bus->mode != ACCEL_OFF ? "true" : "false");
+	if (range->slot && report->bus->mode == ACCEL_ON)
 		json_punts(out, range);
-	fputs(", \"registers\": [", out);
-	for (unsigned i = 0; i < 2 * rs->reg_count; i++) {
-		if (!make_row(report, rs, i / 2, i % 2, &row))
-			continue;
-		fputs(first ? "\n      " : ",\n      ", out);
-		json_row(out, &row);
-		first = false;
-	}
-	fputs("]}", out);
+	fputc('}', out);
+}
+
+static void json_head(FILE *out, const struct stats *stats, const struct stats_run *run)
+{
+	fprintf(out,
+		"{\n  \"schema\": \"hotreg-stats-1\",\n  \"cpu\": \"%s\",\n  \"accel\": \"%s\",\n  \"cpus\": %u,\n",
+		run->cpu, run->accel, run->cpus);
+	fprintf(out, "  \"startup_ns\": %" PRIu64 ",\n  \"run_ns\": %" PRIu64 ",\n  \"exits\": %" PRIu64 ",\n",
+		run->startup_ns, run->run_ns, run->exits);
+	fprintf(out,
+		"  \"accesses\": %" PRIu64 ",\n  \"check\": {\"divergences\": %" PRIu64 "},\n  \"exit_status\": %d,\n",
+		total_accesses(stats), run->divergences, run->exit_status);
+	fputs("  \"end\": ", out);
+	json_string(out, run->reason);
 }
 
 int stats_write_json(struct stats *stats, const struct bus *bus, const struct stats_run *run, const char *path,
@@ -491,6 +522,7 @@ int stats_write_json(struct stats *stats, const struct bus *bus, const struct st
 {
 	struct report report;
 	FILE *out = fopen(path, "we");
+	const char *separator = "";
 	bool failed;
 
 	if (!out) {
@@ -498,19 +530,14 @@ int stats_write_json(struct stats *stats, const struct bus *bus, const struct st
 		return -EIO;
 	}
 	start_report(&report, stats, bus, run, out);
-	fprintf(out,
-		"{\n  \"schema\": \"hotreg-stats-1\",\n  \"cpu\": \"%s\",\n  \"accel\": \"%s\",\n  \"cpus\": %u,\n",
-		run->cpu, run->accel, run->cpus);
-	fprintf(out, "  \"startup_ns\": %" PRIu64 ",\n  \"run_ns\": %" PRIu64 ",\n  \"exits\": %" PRIu64 ",\n",
-		run->startup_ns, run->run_ns, run->exits);
-	fprintf(out, "  \"accesses\": %" PRIu64 ",\n  \"divergences\": %" PRIu64 ",\n  \"exit_status\": %d,\n",
-		total_accesses(stats), run->divergences, run->exit_status);
-	fputs("  \"end\": ", out);
-	json_string(out, run->reason);
-	fputs(",\n  \"ranges\": [", out);
-	for (const struct range_stats *rs = stats->first; rs; rs = rs->next) {
-		fputs(rs == stats->first ? "\n    " : ",\n    ", out);
-		json_range(&report, rs);
+	json_head(out, stats, run);
+	fputs(",\n  \"registers\": [", out);
+	for (const struct range_stats *rs = stats->first; rs; rs = rs->next)
+		separator = json_registers(&report, rs, separator);
+	fputs("\n  ],\n  \"ranges\": [", out);
+	for (unsigned i = 1; i <= bus->range_count; i++) {
+		fputs(i == 1 ? "\n    " : ",\n    ", out);
+		json_range(&report, bus->ranges[i]);
 	}
 	fputs("\n  ]\n}\n", out);
 	failed = ferror(out);

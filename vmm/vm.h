@@ -59,6 +59,16 @@ struct vm {
 	_Atomic int exit_status; /* valid once stop is set: the first request wins */
 	_Atomic bool reset;
 	char stop_reason[128];   /* written before stop is set, by who won */
+	_Atomic bool stop_claimed; /* somebody is about to set stop */
+	_Atomic bool told_reset;   /* resets are logged once */
+	_Atomic uint64_t first_insn_ns; /* CLOCK_MONOTONIC when vCPU 0 entered the guest */
+	/* park_lock: nothing is taken under it */
+	pthread_mutex_t park_lock;
+	pthread_cond_t park_cond;
+	unsigned parked;  /* vCPU threads that wait for a reset */
+	unsigned running; /* vCPU threads that have not ended */
+	uint32_t resets;
+	struct accel_err *run_err; /* vm_run's, for the first vCPU that fails; NULL: taken */
 };
 
 /* Builds everything up to the first instruction. 0 or -errno with err; undoes itself. */

@@ -113,34 +113,26 @@ static int pick_mode(const struct options *opt, enum accel_mode *mode, struct ac
 	return 0;
 }
 
-static int pick_cpu(struct vm *vm, struct accel_err *err)
+static void pick_cpu(struct vm *vm)
 {
-	struct kvm_probe probe;
 	char why[256] = "";
 
 	switch (vm->opt->cpu) {
 	case OPT_CPU_KVM:
 		vm->cpu_ops = &cpu_kvm_ops;
-		return 0;
+		return;
 	case OPT_CPU_SOFT:
 		vm->cpu_ops = &cpu_soft_ops;
-		return 0;
+		return;
 	case OPT_CPU_SCRIPT:
 		vm->cpu_ops = &cpu_script_ops;
-		return 0;
+		return;
 	case OPT_CPU_AUTO:
 		break;
 	}
-	kvm_probe(&probe);
-	/* two vCPUs are KVM's alone */
-	vm->cpu_ops = doctor_pick_cpu(&probe, vm->cpu_count > 1 || boot_needs_long_mode(vm->opt), why, sizeof(why));
-	if (vm->cpu_ops == &cpu_soft_ops && vm->cpu_count > 1) {
-		err_set(err, "two vCPUs need KVM, but %s", why);
-		return -ENOTSUP;
-	}
+	vm->cpu_ops = doctor_auto_cpu(vm->opt, why, sizeof(why));
 	if (!vm->opt->quiet)
 		fprintf(stderr, "hotreg: cpu: %s\n", why);
-	return 0;
 }
 
 static int open_outputs(struct vm *vm, struct accel_err *err)
@@ -183,10 +175,10 @@ static int build_machine(struct vm *vm, struct accel_err *err)
 {
 	int rc = open_outputs(vm, err);
 
-	if (!rc)
-		rc = pick_cpu(vm, err);
-	if (!rc)
-		rc = vm->cpu_ops->setup(vm, err);
+	if (rc)
+		return rc;
+	pick_cpu(vm);
+	rc = vm->cpu_ops->setup(vm, err);
 	if (rc)
 		return rc;
 	rc = machine_create(vm, &vm->machine, err);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * i440fx.c: the 82441FX host bridge [82441FX]. Its subsystem identity is QEMU's, because that is
- * how SeaBIOS knows that it may ask fw_cfg. Without a BIOS image the PAM registers start as a
- * BIOS would leave them: everything RAM.
+ * how SeaBIOS knows that it may ask fw_cfg.
  *
  * The registers are guarded by the PCI device's mutex, as for every PCI function; this device's
  * own is taken only around reset, when no vCPU runs.
@@ -27,6 +26,7 @@ struct i440fx {
 	struct pci_function fn;
 	/* constant after init */
 	struct guest_mem *mem;
+	bool has_bios;
 };
 
 /* PAM1..PAM6 hold two 16 KiB segments each, the lower address in the low nibble. */
@@ -75,7 +75,7 @@ static void i440fx_reset(struct device *dev)
 	pci_set16(bridge->fn.config, 0x2e, 0x1100);
 	bridge->fn.config[SMRAM] = 0x02;
 	bridge->fn.writable[SMRAM] = SMRAM_BITS;
-	if (!bridge->mem->rom) {
+	if (!bridge->has_bios) {
 		memset(bridge->fn.config + PAM0, 0x33, PAM6 - PAM0 + 1);
 		bridge->fn.config[PAM0] = 0x30;
 	}
@@ -91,7 +91,7 @@ static void i440fx_destroy(struct device *dev)
 
 static const struct device_ops i440fx_ops = {i440fx_reset, i440fx_destroy};
 
-struct device *i440fx_create(struct clock *clock, struct device *pci, struct guest_mem *mem)
+struct device *i440fx_create(struct clock *clock, struct device *pci, struct guest_mem *mem, bool has_bios)
 {
 	struct i440fx *bridge = calloc(1, sizeof(*bridge));
 
@@ -102,6 +102,7 @@ struct device *i440fx_create(struct clock *clock, struct device *pci, struct gue
 		return NULL;
 	}
 	bridge->mem = mem;
+	bridge->has_bios = has_bios;
 	bridge->fn.changed = i440fx_changed;
 	bridge->fn.writable[0x0d] = 0xf8;	     /* MLT */
 	memset(bridge->fn.writable + 0x50, 0xff, 9); /* PMCCFG .. DRAMC: no effect here */

@@ -10,7 +10,10 @@
 
 struct guest_mem;
 
-/* Attaches itself to `pci`. NULL: out of memory. */
-struct device *i440fx_create(struct clock *clock, struct device *pci, struct guest_mem *mem);
+/*
+ * Attaches itself to `pci`. Without a BIOS that would switch shadow RAM on, the PAM registers
+ * start with everything RAM, as a BIOS would leave them. NULL: out of memory.
+ */
+struct device *i440fx_create(struct clock *clock, struct device *pci, struct guest_mem *mem, bool has_bios);
 
 #endif

@@ -12,12 +12,35 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/ata.h"
+#include "devices/debugcon.h"
+#include "devices/debugexit.h"
 #include "devices/device.h"
+#include "devices/disk.h"
+#include "devices/fw_cfg.h"
+#include "devices/hpet.h"
+#include "devices/i16550.h"
+#include "devices/i440fx.h"
+#include "devices/i8042.h"
+#include "devices/i8254.h"
+#include "devices/i8259.h"
+#include "devices/mc146818.h"
+#include "devices/pci.h"
+#include "devices/piix3.h"
+#include "devices/piix4_pm.h"
 #include "vmm/options.h"
 #include "vmm/vm.h"
 
 #define MACHINE_MAX_DEVICES 24
 #define MACHINE_MAX_OBJECTS 8
+
+/* Embedded by the build from bpf/<name>.bpf.c. */
+extern const uint8_t prog_ata_start[], prog_ata_end[];
+extern const uint8_t prog_hpet_start[], prog_hpet_end[];
+extern const uint8_t prog_i8254_start[], prog_i8254_end[];
+extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
+
+#define OBJECT(name) #name ".bpf.o", prog_##name##_start, prog_##name##_end
 
 /* A range, the embedded object and the program in it that answers for the range. */
 struct binding {
@@ -28,14 +51,22 @@ struct binding {
 	enum accel_effect allow;
 };
 
+/* clang-format off */
 static const struct binding bindings[] = {
+	{"hpet",     OBJECT(hpet),    "hpet",     ACCEL_PURE},
+	{"i8254",    OBJECT(i8254),   "i8254",    ACCEL_STATEFUL},
+	{"port61",   OBJECT(i8254),   "port61",   ACCEL_PURE},
+	{"pm",       OBJECT(pmtimer), "pm",       ACCEL_PURE},
+	{"ata.regs", OBJECT(ata),     "ata_regs", ACCEL_PURE},
+	{"ata.ctl",  OBJECT(ata),     "ata_ctl",  ACCEL_PURE},
 	{NULL, NULL, NULL, NULL, NULL, ACCEL_PURE},
 };
+/* clang-format on */
 
 /* The object that serves one device: the embedded one, or what --prog put in its place. */
 struct machine_object {
 	const struct device *dev;
-	struct accel_object *obj;
+	struct accel_object *obj; /* holds a reference */
 };
 
 /* constant after machine_create */
@@ -47,11 +78,140 @@ struct machine {
 	unsigned object_count;
 };
 
-/* The line for each chip. False: out of memory. */
-static bool wire(struct machine *m)
+/* ---- what chips ask of the VM ---- */
+
+static void soft_off(void *opaque)
 {
-	(void)m;
-	return true;
+	vm_request_stop(opaque, EXIT_GUEST_SHUTDOWN, "the guest turned the power off");
+}
+
+static void debug_exit(void *opaque, int status)
+{
+	vm_request_stop(opaque, status, "the guest wrote the debug exit port");
+}
+
+enum reset_source { RESET_PCI, RESET_I8042 };
+
+static void reset_set(void *opaque, unsigned source, bool level)
+{
+	static const char *const why[] = {"reset control register 0xcf9", "keyboard controller or port 0x92"};
+
+	if (level)
+		vm_request_reset(opaque, why[source]);
+}
+
+static struct irq_line reset_line(struct vm *vm, enum reset_source source)
+{
+	return (struct irq_line){reset_set, vm, source};
+}
+
+/* ---- what the firmware asks of the machine ---- */
+
+/* One entry of etc/e820. */
+struct e820_entry {
+	uint64_t address, length;
+	uint32_t type; /* 1: RAM */
+} __attribute__((packed));
+
+static bool fill_fw_cfg(struct device *cfg, const struct vm *vm)
+{
+	static const char bootorder[] = "/pci@i0cf8/ide@1,1/drive@0/disk@0";
+	const struct e820_entry ram = {.address = 0, .length = vm->mem.ram_bytes, .type = 1};
+	const uint16_t cpus = (uint16_t)vm->cpu_count, no_menu = 0;
+	bool has_console = vm->opt->serial && !strcmp(vm->opt->serial, "stdio");
+
+	return fw_cfg_add_item(cfg, FW_CFG_RAM_SIZE, &vm->mem.ram_bytes, 8) &&
+	       fw_cfg_add_item(cfg, FW_CFG_NB_CPUS, &cpus, sizeof(cpus)) &&
+	       fw_cfg_add_item(cfg, FW_CFG_MAX_CPUS, &cpus, sizeof(cpus)) &&
+	       fw_cfg_add_item(cfg, FW_CFG_BOOT_MENU, &no_menu, sizeof(no_menu)) &&
+	       fw_cfg_add_file(cfg, "etc/e820", &ram, sizeof(ram)) &&
+	       fw_cfg_add_file(cfg, "bootorder", bootorder, sizeof(bootorder)) &&
+	       fw_cfg_add_file_int(cfg, "etc/boot-fail-wait", UINT32_MAX, 4) && /* stop, do not reboot */
+	       (!has_console || fw_cfg_add_file_int(cfg, "etc/sercon-port", 0x3f8, 2));
+}
+
+static void set_cmos16(struct device *rtc, uint8_t index, uint64_t v)
+{
+	uint16_t max = (uint16_t)(v < 0xffff ? v : 0xffff);
+
+	mc146818_set_cmos(rtc, index, (uint8_t)max);
+	mc146818_set_cmos(rtc, index + 1, (uint8_t)(max >> 8));
+}
+
+static void fill_cmos(struct device *rtc, const struct vm *vm)
+{
+	uint64_t above_1m = vm->mem.ram_bytes > 0x100000 ? vm->mem.ram_bytes - 0x100000 : 0;
+	uint64_t above_16m = vm->mem.ram_bytes > 0x1000000 ? vm->mem.ram_bytes - 0x1000000 : 0;
+
+	set_cmos16(rtc, 0x15, 640);	       /* base memory, KiB */
+	set_cmos16(rtc, 0x17, above_1m >> 10); /* extended memory, KiB, twice */
+	set_cmos16(rtc, 0x30, above_1m >> 10);
+	set_cmos16(rtc, 0x34, above_16m >> 16); /* above 16 MiB, 64 KiB */
+	mc146818_set_cmos(rtc, 0x14, 0x06);	/* equipment: coprocessor, PS/2 mouse port */
+	mc146818_set_cmos(rtc, 0x3d, 0x02);	/* boot from the disk */
+	mc146818_set_cmos(rtc, 0x5f, (uint8_t)(vm->cpu_count - 1));
+}
+
+/* ---- wiring ---- */
+
+/* Interrupt inputs that no other chip of this machine uses, for HPET timers without legacy replacement. */
+#define HPET_ROUTES (1u << 10 | 1u << 11)
+
+static const struct irq_line *hpet_lines(struct device *pic, struct irq_line gsi[HPET_GSIS])
+{
+	memset(gsi, 0, HPET_GSIS * sizeof(gsi[0]));
+	gsi[0] = i8259_line(pic, 0);
+	gsi[8] = i8259_line(pic, 8);
+	gsi[10] = i8259_line(pic, 10);
+	gsi[11] = i8259_line(pic, 11);
+	return gsi;
+}
+
+static struct device *add(struct machine *m, struct device *dev)
+{
+	if (dev) {
+		assert(m->dev_count < MACHINE_MAX_DEVICES);
+		m->devs[m->dev_count++] = dev;
+	}
+	return dev;
+}
+
+/* One line for each chip. False: out of memory. Takes the disk, which may be NULL. */
+static bool wire(struct machine *m, struct disk *disk)
+{
+	struct vm *vm = m->vm;
+	struct bus *bus = &vm->bus;
+	struct clock *clock = &vm->clock;
+	bool has_bios = !vm->opt->kernel && vm->opt->cpu != OPT_CPU_SCRIPT;
+	struct device *ata, *pic, *hpet, *pci, *pm, *rtc, *cfg;
+	struct irq_line gsi[HPET_GSIS];
+
+	/* clang-format off */
+	if (!(pic = add(m, i8259_create(bus, clock, vm_intr_line(vm))))) {
+		disk_close(disk);
+		return false;
+	}
+	ata = add(m, ata_create(bus, clock, i8259_line(pic, 14), disk));
+	vm->intr_ack = i8259_ack;
+	vm->intr_opaque = pic;
+	return ata &&
+	       (hpet = add(m, hpet_create(bus, clock, hpet_lines(pic, gsi), HPET_ROUTES))) &&
+	       add(m, i8254_create(bus, clock, hpet_legacy_line(hpet, 0))) &&
+	       (rtc = add(m, mc146818_create(bus, clock, hpet_legacy_line(hpet, 1)))) &&
+	       add(m, i8042_create(bus, clock, &(struct i8042_config){.keyboard = i8259_line(pic, 1),
+			.aux = i8259_line(pic, 12), .reset = reset_line(vm, RESET_I8042)})) &&
+	       add(m, i16550_create(bus, clock, i8259_line(pic, 4), vm->serial)) &&
+	       (pci = add(m, pci_create(bus, clock, reset_line(vm, RESET_PCI)))) &&
+	       add(m, i440fx_create(clock, pci, &vm->mem, has_bios)) &&
+	       (pm = add(m, piix4_pm_create(bus, clock, &(struct piix4_pm_config){.sci = i8259_line(pic, 9),
+			.soft_off = soft_off, .opaque = vm}))) &&
+	       add(m, piix3_create(clock, pci, pm)) &&
+	       (cfg = add(m, fw_cfg_create(bus, clock, &vm->mem))) &&
+	       add(m, debugexit_create(bus, clock, debug_exit, vm)) &&
+	       (!vm->debugcon || add(m, debugcon_create(bus, clock, vm->debugcon))) &&
+	       fill_fw_cfg(cfg, vm) &&
+	       (fill_cmos(rtc, vm), true);
+	/* clang-format on */
 }
 
 static const char *prog_file(const struct options *opt, const char *device)
@@ -147,12 +307,21 @@ static int attach(struct machine *m, const struct binding *b, struct accel_err *
 
 int machine_create(struct vm *vm, struct machine **out, struct accel_err *err)
 {
-	struct machine *m = calloc(1, sizeof(*m));
+	struct machine *m;
+	struct disk *disk = NULL;
 	int ret = 0;
 
+	if (vm->opt->disk) {
+		ret = disk_open(vm->opt->disk, vm->opt->disk_readonly, &disk, err);
+		if (ret)
+			return ret;
+	}
+	m = calloc(1, sizeof(*m));
 	if (m)
 		m->vm = vm;
-	if (!m || !wire(m)) {
+	else
+		disk_close(disk);
+	if (!m || !wire(m, disk)) {
 		snprintf(err->text, sizeof(err->text), "out of memory for the devices");
 		ret = -ENOMEM;
 		goto fail;
@@ -176,6 +345,7 @@ void machine_destroy(struct machine *m)
 {
 	if (!m)
 		return;
+	m->vm->intr_ack = NULL;
 	for (const struct binding *b = bindings; b->range; b++) {
 		struct range *range = bus_find_name(&m->vm->bus, b->range);
 

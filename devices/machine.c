@@ -147,7 +147,7 @@ static void fill_cmos(struct device *rtc, const struct vm *vm)
 	set_cmos16(rtc, 0x17, above_1m >> 10); /* extended memory, KiB, twice */
 	set_cmos16(rtc, 0x30, above_1m >> 10);
 	set_cmos16(rtc, 0x34, above_16m >> 16); /* above 16 MiB, 64 KiB */
-	mc146818_set_cmos(rtc, 0x14, 0x06);	/* equipment: coprocessor, PS/2 mouse port */
+	mc146818_set_cmos(rtc, 0x14, 0x02);	/* equipment: coprocessor */
 	mc146818_set_cmos(rtc, 0x3d, 0x02);	/* boot from the disk */
 	mc146818_set_cmos(rtc, 0x5f, (uint8_t)(vm->cpu_count - 1));
 }

@@ -19,7 +19,8 @@ endif
 ACCEL := object elfcheck btfcheck reloc layout insn disasm tnum range range_alu range_cmp verifier verify_state verify_code \
 	verify_insn verify_mem verify_report interp runtime page progcmd
 VMM := options vm clock bus bus_check mem chardev event stats trace boot multiboot cpu_kvm kvm_state kvm_probe cpu_soft \
-	soft_mem soft_insn soft_intr soft_string cpu_script doctor text screen
+	cpu_script doctor text screen
+VMM += soft_mem soft_insn soft_operand soft_bits soft_intr soft_string
 DEVICES := device machine i8254 i8259 mc146818 hpet piix4_pm i16550 i8042 i440fx piix3 pci ata ata_cmd disk fw_cfg \
 	debugcon debugexit
 BPF_PROGS := i8254 hpet pmtimer ata

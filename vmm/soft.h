@@ -112,6 +112,32 @@ int soft_intr_hook(x86emu_t *emu, u8 num, unsigned type);
 enum soft_verdict soft_iret(struct soft_cpu *c, const struct soft_insn *in);
 enum soft_verdict soft_far_return(struct soft_cpu *c, const struct soft_insn *in);
 
+/* ---- soft_operand.c ---- */
+/* A ModRM operand: a register, or a place in a segment. */
+struct soft_operand {
+	bool is_reg;
+	unsigned reg;
+	const sel_t *seg;
+	uint32_t ofs;
+};
+/* Next instruction byte; next little-endian immediate or displacement. */
+uint8_t soft_take(struct soft_cpu *c, struct soft_insn *in);
+uint32_t soft_take_value(struct soft_cpu *c, struct soft_insn *in, unsigned size);
+u32 *soft_reg(struct soft_cpu *c, unsigned n);
+/* Register by its number in an instruction of operand size 1, 2 or 4. */
+uint32_t soft_reg_read(struct soft_cpu *c, unsigned n, unsigned size);
+void soft_reg_write(struct soft_cpu *c, unsigned n, unsigned size, uint32_t v);
+struct soft_operand soft_operand_of(struct soft_cpu *c, struct soft_insn *in, uint8_t modrm);
+/* False: outside the segment, which is a #GP. */
+bool soft_operand_read(struct soft_cpu *c, const struct soft_operand *o, unsigned size, uint32_t *v);
+/* After a soft_operand_read() that worked. */
+void soft_operand_write(struct soft_cpu *c, const struct soft_operand *o, unsigned size, uint32_t v);
+
+/* ---- soft_bits.c ---- */
+enum soft_verdict soft_shift(struct soft_cpu *c, struct soft_insn *in);
+enum soft_verdict soft_double_shift(struct soft_cpu *c, struct soft_insn *in, uint8_t op2);
+enum soft_verdict soft_bit_test(struct soft_cpu *c, struct soft_insn *in, uint8_t op2);
+
 /* ---- soft_string.c ---- */
 enum soft_verdict soft_string(struct soft_cpu *c, const struct soft_insn *in);
 enum soft_verdict soft_port_string(struct soft_cpu *c, const struct soft_insn *in);

@@ -6,7 +6,8 @@
  * It dies of: an unbounded row of prefixes (a text buffer of its overflows), AAM 0, and IDIV of
  * the most negative dividend (host division traps). Wrong: INS/OUTS, REP without end, LOOP and
  * JCXZ by operand instead of address size, XLAT likewise, 16-bit POPF and IRET, IOPL in PUSHF,
- * LMSW. Lacking: CMPXCHG, XADD, a real time stamp, control register checks.
+ * LMSW, shift and rotate counts above 31, many shifts' flags, bit tests, signed CMOVcc. Lacking:
+ * CMPXCHG, XADD, LLDT, a real time stamp, control register checks.
  * tests/unit/test_cpu_soft.c has a guest for each.
  */
 #include "vmm/soft.h"
@@ -34,178 +35,17 @@ static const uint8_t special[256] = {
 	[0x8e] = 1,
 	[0x9c] = 1,
 	[0x9d] = 1,
+	[0xc0] = 1,
+	[0xc1] = 1,
 	[0xca] = 1,
 	[0xcb] = 1,
-	[0xcf] = 1,
-	[0xd4] = 1,
+	[0xcf ... 0xd4] = 1,
 	[0xf0] = 1,
 	[0xf2 ... 0xf4] = 1,
 	[0xf6] = 1,
 	[0xf7] = 1,
 	[0xfb] = 1,
 };
-
-static inline uint32_t next_ip(const struct soft_cpu *c, uint32_t ip)
-{
-	return soft_code32(c) ? ip + 1 : (ip & 0xffff0000) | ((ip + 1) & 0xffff);
-}
-
-static uint8_t take(struct soft_cpu *c, struct soft_insn *in)
-{
-	uint8_t b = soft_code(c, c->emu->x86.R_CS_BASE + in->ip);
-
-	in->ip = next_ip(c, in->ip);
-	in->len++;
-	return b;
-}
-
-/* Little-endian immediate or displacement. */
-static uint32_t take_value(struct soft_cpu *c, struct soft_insn *in, unsigned size)
-{
-	uint32_t v = 0;
-
-	for (unsigned i = 0; i < size; i++)
-		v |= (uint32_t)take(c, in) << (8 * i);
-	return v;
-}
-
-static u32 *reg32(struct soft_cpu *c, unsigned n)
-{
-	x86emu_regs_t *x = &c->emu->x86;
-	u32 *const regs[8] = {&x->R_EAX, &x->R_ECX, &x->R_EDX, &x->R_EBX, &x->R_ESP, &x->R_EBP, &x->R_ESI, &x->R_EDI};
-
-	return regs[n & 7];
-}
-
-static uint32_t reg_read(struct soft_cpu *c, unsigned n, unsigned size)
-{
-	if (size == 1)
-		return *reg32(c, n & 3) >> (n & 4 ? 8 : 0) & 0xff;
-	return size == 2 ? *reg32(c, n) & 0xffff : *reg32(c, n);
-}
-
-static void reg_write(struct soft_cpu *c, unsigned n, unsigned size, uint32_t v)
-{
-	u32 *r = reg32(c, size == 1 ? n & 3 : n);
-	unsigned shift = size == 1 && (n & 4) ? 8 : 0;
-	uint32_t mask = size == 4 ? 0xffffffff : size == 2 ? 0xffff : 0xffu << shift;
-
-	*r = (*r & ~mask) | (v << shift & mask);
-}
-
-/* A ModRM operand: a register, or a place in a segment. */
-struct operand {
-	bool is_reg;
-	unsigned reg;
-	const sel_t *seg;
-	uint32_t ofs;
-};
-
-static uint32_t sib_address(struct soft_cpu *c, struct soft_insn *in, unsigned mod, bool *stack)
-{
-	unsigned sib = take(c, in), base = sib & 7, index = sib >> 3 & 7;
-	uint32_t ofs;
-
-	if (base == 5 && mod == 0) {
-		ofs = take_value(c, in, 4);
-	} else {
-		ofs = *reg32(c, base);
-		*stack = base == 4 || base == 5;
-	}
-	return index == 4 ? ofs : ofs + (*reg32(c, index) << (sib >> 6));
-}
-
-static uint32_t address16(struct soft_cpu *c, struct soft_insn *in, unsigned mod, unsigned rm, bool *stack)
-{
-	const x86emu_regs_t *x = &c->emu->x86;
-	uint32_t ofs;
-
-	*stack = rm == 2 || rm == 3 || (rm == 6 && mod);
-	switch (rm) {
-	case 0:
-		ofs = (uint32_t)x->R_BX + x->R_SI;
-		break;
-	case 1:
-		ofs = (uint32_t)x->R_BX + x->R_DI;
-		break;
-	case 2:
-		ofs = (uint32_t)x->R_BP + x->R_SI;
-		break;
-	case 3:
-		ofs = (uint32_t)x->R_BP + x->R_DI;
-		break;
-	case 4:
-		ofs = x->R_SI;
-		break;
-	case 5:
-		ofs = x->R_DI;
-		break;
-	case 6:
-		ofs = mod ? x->R_BP : take_value(c, in, 2);
-		break;
-	default:
-		ofs = x->R_BX;
-		break;
-	}
-	if (mod == 1)
-		ofs += (uint32_t)(int8_t)take(c, in);
-	else if (mod == 2)
-		ofs += take_value(c, in, 2);
-	return ofs & 0xffff;
-}
-
-static uint32_t address32(struct soft_cpu *c, struct soft_insn *in, unsigned mod, unsigned rm, bool *stack)
-{
-	uint32_t ofs;
-
-	*stack = rm == 5 && mod;
-	if (rm == 4)
-		ofs = sib_address(c, in, mod, stack);
-	else if (rm == 5 && mod == 0)
-		ofs = take_value(c, in, 4);
-	else
-		ofs = *reg32(c, rm);
-	if (mod == 1)
-		ofs += (uint32_t)(int8_t)take(c, in);
-	else if (mod == 2)
-		ofs += take_value(c, in, 4);
-	return ofs;
-}
-
-static struct operand operand_of(struct soft_cpu *c, struct soft_insn *in, uint8_t modrm)
-{
-	struct operand o = {.is_reg = modrm >= 0xc0, .reg = modrm & 7};
-	bool stack;
-
-	if (o.is_reg)
-		return o;
-	o.ofs = in->addr32 ? address32(c, in, modrm >> 6, modrm & 7, &stack)
-			   : address16(c, in, modrm >> 6, modrm & 7, &stack);
-	o.seg = in->seg ? in->seg : &c->emu->x86.seg[stack ? R_SS_INDEX : R_DS_INDEX];
-	return o;
-}
-
-/* False: outside the segment, which is a #GP. */
-static bool operand_read(struct soft_cpu *c, const struct operand *o, unsigned size, uint32_t *v)
-{
-	if (o->is_reg) {
-		*v = reg_read(c, o->reg, size);
-		return true;
-	}
-	if (!soft_in_limit(o->seg, o->ofs, size))
-		return false;
-	*v = soft_load(c, o->seg->base + o->ofs, size);
-	return true;
-}
-
-/* After an operand_read() that worked. */
-static void operand_write(struct soft_cpu *c, const struct operand *o, unsigned size, uint32_t v)
-{
-	if (o->is_reg)
-		reg_write(c, o->reg, size, v);
-	else
-		soft_store(c, o->seg->base + o->ofs, v, size);
-}
 
 /* The six arithmetic flags of r = a + b (is_sub: a - b). */
 static void set_flags(x86emu_regs_t *x, uint32_t a, uint32_t b, uint32_t r, unsigned size, bool is_sub)
@@ -232,23 +72,72 @@ static enum soft_verdict exchange(struct soft_cpu *c, struct soft_insn *in, uint
 {
 	x86emu_regs_t *x = &c->emu->x86;
 	unsigned size = !(op2 & 1) ? 1 : in->data32 ? 4 : 2;
-	uint8_t modrm = take(c, in);
-	struct operand o = operand_of(c, in, modrm);
-	uint32_t dst, src = reg_read(c, modrm >> 3 & 7, size), acc = reg_read(c, 0, size), sum;
+	uint8_t modrm = soft_take(c, in);
+	struct soft_operand o = soft_operand_of(c, in, modrm);
+	uint32_t dst, src = soft_reg_read(c, modrm >> 3 & 7, size), acc = soft_reg_read(c, 0, size), sum;
 
-	if (!operand_read(c, &o, size, &dst))
+	if (!soft_operand_read(c, &o, size, &dst))
 		return soft_gp(c, 0);
 	if (op2 < 0xc0) {
 		set_flags(x, acc, dst, (uint32_t)hr_mask(acc - dst, size), size, true);
-		operand_write(c, &o, size, acc == dst ? src : dst);
+		soft_operand_write(c, &o, size, acc == dst ? src : dst);
 		if (acc != dst)
-			reg_write(c, 0, size, dst);
+			soft_reg_write(c, 0, size, dst);
 	} else {
 		sum = (uint32_t)hr_mask(dst + src, size);
 		set_flags(x, dst, src, sum, size, false);
-		reg_write(c, modrm >> 3 & 7, size, dst);
-		operand_write(c, &o, size, sum);
+		soft_reg_write(c, modrm >> 3 & 7, size, dst);
+		soft_operand_write(c, &o, size, sum);
 	}
+	return soft_next(c, in->ip);
+}
+
+/* The condition in the low four bits of Jcc, SETcc and CMOVcc. */
+static bool condition(uint32_t f, unsigned cc)
+{
+	bool less = !(f & FB_SF) != !(f & FB_OF), r;
+
+	switch (cc >> 1 & 7) {
+	case 0:
+		r = f & FB_OF;
+		break;
+	case 1:
+		r = f & FB_CF;
+		break;
+	case 2:
+		r = f & FB_ZF;
+		break;
+	case 3:
+		r = f & (FB_CF | FB_ZF);
+		break;
+	case 4:
+		r = f & FB_SF;
+		break;
+	case 5:
+		r = f & FB_PF;
+		break;
+	case 6:
+		r = less;
+		break;
+	default:
+		r = less || (f & FB_ZF);
+		break;
+	}
+	return r != (cc & 1);
+}
+
+/* 0F 40..4F: CMOVcc. The library gets the signed comparisons wrong. The source is read in any case. */
+static enum soft_verdict move_if(struct soft_cpu *c, struct soft_insn *in, uint8_t op2)
+{
+	unsigned size = in->data32 ? 4 : 2;
+	uint8_t modrm = soft_take(c, in);
+	struct soft_operand o = soft_operand_of(c, in, modrm);
+	uint32_t v;
+
+	if (!soft_operand_read(c, &o, size, &v))
+		return soft_gp(c, 0);
+	if (condition(c->emu->x86.R_EFLG, op2))
+		soft_reg_write(c, modrm >> 3 & 7, size, v);
 	return soft_next(c, in->ip);
 }
 
@@ -256,9 +145,9 @@ static enum soft_verdict exchange(struct soft_cpu *c, struct soft_insn *in, uint
 static enum soft_verdict move_to_cr(struct soft_cpu *c, struct soft_insn *in)
 {
 	x86emu_regs_t *x = &c->emu->x86;
-	uint8_t modrm = take(c, in);
+	uint8_t modrm = soft_take(c, in);
 	unsigned cr = modrm >> 3 & 7;
-	uint32_t v = *reg32(c, modrm & 7);
+	uint32_t v = *soft_reg(c, modrm & 7);
 
 	if (cr != 0 && cr != 2 && cr != 3 && cr != 4)
 		return soft_fault(c, EXC_UD, false, 0);
@@ -280,12 +169,12 @@ static enum soft_verdict move_to_cr(struct soft_cpu *c, struct soft_insn *in)
 /* 0F 20: MOV r32, CRn. */
 static enum soft_verdict move_from_cr(struct soft_cpu *c, struct soft_insn *in)
 {
-	uint8_t modrm = take(c, in);
+	uint8_t modrm = soft_take(c, in);
 	unsigned cr = modrm >> 3 & 7;
 
 	if (cr != 0 && cr != 2 && cr != 3 && cr != 4)
 		return soft_fault(c, EXC_UD, false, 0);
-	*reg32(c, modrm & 7) = c->emu->x86.crx[cr];
+	*soft_reg(c, modrm & 7) = c->emu->x86.crx[cr];
 	return soft_next(c, in->ip);
 }
 
@@ -293,10 +182,10 @@ static enum soft_verdict move_from_cr(struct soft_cpu *c, struct soft_insn *in)
 static enum soft_verdict load_msw(struct soft_cpu *c, struct soft_insn *in)
 {
 	x86emu_regs_t *x = &c->emu->x86;
-	struct operand o = operand_of(c, in, take(c, in));
+	struct soft_operand o = soft_operand_of(c, in, soft_take(c, in));
 	uint32_t v;
 
-	if (!operand_read(c, &o, 2, &v))
+	if (!soft_operand_read(c, &o, 2, &v))
 		return soft_gp(c, 0);
 	x->R_CR0 = (x->R_CR0 & ~0xeu) | (v & 0xf);
 	return soft_next(c, in->ip);
@@ -309,13 +198,13 @@ static enum soft_verdict load_msw(struct soft_cpu *c, struct soft_insn *in)
 static enum soft_verdict load_system(struct soft_cpu *c, struct soft_insn *in, bool is_ldt)
 {
 	x86emu_regs_t *x = &c->emu->x86;
-	struct operand o = operand_of(c, in, take(c, in));
+	struct soft_operand o = soft_operand_of(c, in, soft_take(c, in));
 	uint32_t sel, lo, hi, limit, type;
 	sel_t *to = is_ldt ? &x->ldt : &x->tr;
 
 	if (!soft_protected(c))
 		return soft_fault(c, EXC_UD, false, 0);
-	if (!operand_read(c, &o, 2, &sel))
+	if (!soft_operand_read(c, &o, 2, &sel))
 		return soft_gp(c, 0);
 	if (!(sel & 0xfffc) && is_ldt) {
 		*to = (sel_t){.sel = (u16)sel};
@@ -366,7 +255,7 @@ static enum soft_verdict read_tsc(struct soft_cpu *c, struct soft_insn *in)
 static enum soft_verdict two_byte(struct soft_cpu *c, struct soft_insn *in)
 {
 	x86emu_regs_t *x = &c->emu->x86;
-	uint8_t op2 = take(c, in);
+	uint8_t op2 = soft_take(c, in);
 	unsigned reg = soft_code(c, x->R_CS_BASE + in->ip) >> 3 & 7;
 
 	switch (op2) {
@@ -387,6 +276,19 @@ static enum soft_verdict two_byte(struct soft_cpu *c, struct soft_insn *in)
 			return read_tsc(c, in);
 		x->R_EAX = x->R_EDX = 0;
 		return soft_next(c, in->ip);
+	case 0x40 ... 0x4f:
+		return move_if(c, in, op2);
+	case 0xa4:
+	case 0xa5:
+	case 0xac:
+	case 0xad:
+		return soft_double_shift(c, in, op2);
+	case 0xa3:
+	case 0xab:
+	case 0xb3:
+	case 0xba:
+	case 0xbb:
+		return soft_bit_test(c, in, op2);
 	case 0xb0:
 	case 0xb1:
 	case 0xc0:
@@ -404,7 +306,7 @@ static enum soft_verdict loop(struct soft_cpu *c, struct soft_insn *in)
 	uint32_t to, count = in->addr32 ? x->R_ECX : x->R_CX;
 	bool taken;
 
-	to = (uint32_t)(int8_t)take(c, in) + in->ip;
+	to = (uint32_t)(int8_t)soft_take(c, in) + in->ip;
 	if (!in->data32)
 		to &= 0xffff;
 	if (in->op == 0xe3) {
@@ -471,7 +373,7 @@ static enum soft_verdict soft_insn(struct soft_cpu *c)
 	uint8_t byte;
 
 	while (prefixed) {
-		in.op = take(c, &in);
+		in.op = soft_take(c, &in);
 		switch (in.op) {
 		case 0x26:
 			in.seg = &x->seg[R_ES_INDEX];
@@ -535,6 +437,10 @@ static enum soft_verdict soft_insn(struct soft_cpu *c)
 	case 0xca:
 	case 0xcb:
 		return soft_protected(c) ? soft_far_return(c, &in) : SOFT_LIBRARY;
+	case 0xc0:
+	case 0xc1:
+	case 0xd0 ... 0xd3:
+		return soft_shift(c, &in);
 	case 0xcf:
 		return soft_iret(c, &in);
 	case 0xd4:

@@ -30,8 +30,8 @@ UNIT_TESTS := test_clock test_mem
 UNIT_TESTS += test_runtime
 UNIT_TESTS += test_verifier
 UNIT_TESTS += test_cpu_soft
+UNIT_TESTS += test_multiboot
 UNIT_TESTS += test_insn
-UNIT_TESTS += test_multiboot test_cpu_kvm
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
 TSAN_TESTS := test_runtime
@@ -82,9 +82,6 @@ $(BUILD)/tests/unit/test_runtime: $(BUILD)/tests/unit/test_runtime.o $(BUILD)/te
 		$(BUILD)/accel/page.o $(BUILD)/accel/runtime.o
 	$(CC) $(LDFLAGS) -Wl,--wrap=syscall,--wrap=write -o $@ $^ -lcmocka -pthread
 
-# KVM: the test stands between the backend and the kernel, to play an older one.
-$(BUILD)/tests/unit/test_cpu_kvm: LDFLAGS += -Wl,--wrap=ioctl
-
 -include $(LIB_OBJS:.o=.d) $(BPF_OBJS:.o=.d) $(BUILD)/vmm/main.d $(UNIT_BINS:=.d)
 
 # Programs that are wrong on purpose, for tests.
@@ -124,7 +121,6 @@ $(BUILD)/guest/bootsect.img: tests/guest/bootsect.S
 # ---- what people call ---------------------------------------------------------------------
 
 FUZZERS :=
-TSAN_TESTS :=
 FUZZ_SECONDS ?= 600
 CHECK_FUZZ_SECONDS ?= 60
 

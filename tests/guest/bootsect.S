@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bootsect.S: a boot sector that says so through the BIOS (int 10h teletype), reads the tick count
- * (int 1ah) and ends the VM with debug-exit code 0x10, status 33. Proves that a BIOS booted the disk.
+ * bootsect.S: a boot sector that says so through the BIOS (int 10h teletype), waits for two
+ * ticks (int 1ah) and ends the VM with debug-exit code 0x10, status 33. Proves that a BIOS booted the disk and that IRQ 0 comes.
  */
 	.code16
 	.globl _start
@@ -22,6 +22,14 @@ _start:
 	jmp 1b
 2:	movb $0x00, %ah
 	int $0x1a
+	movw %dx, %di
+	/* Two ticks of IRQ 0: SeaBIOS's serial console holds the last character back until a tick. */
+4:	hlt
+	movb $0x00, %ah
+	int $0x1a
+	subw %di, %dx
+	cmpw $2, %dx
+	jb 4b
 	movb $0x10, %al
 	outb %al, $0xf4
 3:	hlt

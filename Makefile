@@ -31,7 +31,7 @@ UNIT_TESTS += test_runtime
 UNIT_TESTS += test_verifier
 UNIT_TESTS += test_cpu_soft
 UNIT_TESTS += test_multiboot
-UNIT_TESTS += test_insn
+UNIT_TESTS += test_insn test_object
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
 TSAN_TESTS := test_runtime
@@ -86,6 +86,17 @@ $(BUILD)/tests/unit/test_runtime: $(BUILD)/tests/unit/test_runtime.o $(BUILD)/te
 
 # Programs that are wrong on purpose, for tests.
 TEST_PROGS := hpet_wrong hpet_version
+# Objects for the loader's test: a good one, and one for each thing that is refused.
+REFUSED := none version0 wrong_size pointer hole tail union bits int128 empty_array packed no_state static_state \
+	hidden_state no_head tiny_state two_states extern_var extern_func maps section data_section data_pointer \
+	func_address indirect static_prog calls_prog core packet no_prog
+$(BUILD)/tests/unit/test_object: | $(BUILD)/tests/obj/good.bpf.o $(REFUSED:%=$(BUILD)/tests/obj/refused_%.bpf.o)
+$(BUILD)/tests/obj/good.bpf.o: tests/obj/good.bpf.c bpf/hr.h
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+$(BUILD)/tests/obj/refused_%.bpf.o: tests/obj/refused.bpf.c bpf/hr.h
+	@mkdir -p $(@D)
+	@$(CLANG) $(BPF_CFLAGS) -DCASE_$* -c -o $@ $<
 TEST_PROG_OBJS := $(TEST_PROGS:%=$(BUILD)/tests/prog/%.bpf.o)
 $(BUILD)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
 	@mkdir -p $(@D)
@@ -121,6 +132,8 @@ $(BUILD)/guest/bootsect.img: tests/guest/bootsect.S
 # ---- what people call ---------------------------------------------------------------------
 
 FUZZERS :=
+FUZZERS := fuzz_object
+TSAN_TESTS :=
 FUZZ_SECONDS ?= 600
 CHECK_FUZZ_SECONDS ?= 60
 

@@ -28,7 +28,7 @@ BPF_PROGS := i8254 hpet pmtimer ata
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_clock test_mem
 UNIT_TESTS += test_runtime
-UNIT_TESTS += test_verifier
+UNIT_TESTS += test_tnum test_range test_verifier
 UNIT_TESTS += test_cpu_soft
 UNIT_TESTS += test_multiboot
 UNIT_TESTS += test_insn test_object

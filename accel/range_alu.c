@@ -73,6 +73,8 @@ static struct span span_mod(unsigned bits, const struct span *a, const struct sp
 
 	if (b->umax == 0 || a->umax < b->umin)
 		return *a; /* x % 0 is x, and a smaller number stays */
+	if (span_is_const(a) && span_is_const(b))
+		return span_const(bits, a->umin % b->umin);
 	if (span_is_const(b) && (b->umin & (b->umin - 1)) == 0)
 		r.tnum = tnum_and(a->tnum, tnum_const(b->umin - 1));
 	r.umax = a->umax;
@@ -114,6 +116,8 @@ static struct span span_smod(unsigned bits, const struct span *a, const struct s
 {
 	struct span r = span_unknown(bits);
 
+	if (span_is_const(a) && span_is_const(b) && b->smin != 0)
+		return span_const(bits, (uint64_t)((__int128)a->smin % b->smin));
 	r.smin = a->smin < 0 ? a->smin : 0;
 	r.smax = a->smax > 0 ? a->smax : 0;
 	if (b->smin > 0 || b->smax < 0) { /* not 0: then it also is nearer to zero than the divisor */

@@ -30,7 +30,7 @@ UNIT_TESTS := test_clock test_mem
 UNIT_TESTS += test_runtime
 UNIT_TESTS += test_tnum test_range test_verifier
 UNIT_TESTS += test_cpu_soft
-UNIT_TESTS += test_multiboot
+UNIT_TESTS += test_multiboot test_cpu_kvm
 UNIT_TESTS += test_insn test_object
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
@@ -81,6 +81,9 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libhotreg.a
 $(BUILD)/tests/unit/test_runtime: $(BUILD)/tests/unit/test_runtime.o $(BUILD)/tests/unit/fake_object.o \
 		$(BUILD)/accel/page.o $(BUILD)/accel/runtime.o
 	$(CC) $(LDFLAGS) -Wl,--wrap=syscall,--wrap=write -o $@ $^ -lcmocka -pthread
+
+# KVM: the test stands between the backend and the kernel, to play an older one.
+$(BUILD)/tests/unit/test_cpu_kvm: LDFLAGS += -Wl,--wrap=ioctl
 
 -include $(LIB_OBJS:.o=.d) $(BPF_OBJS:.o=.d) $(BUILD)/vmm/main.d $(UNIT_BINS:=.d)
 

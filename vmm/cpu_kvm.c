@@ -365,6 +365,9 @@ static void exit_mmio(struct kvm_cpu *kc)
 	uint64_t addr = run->mmio.phys_addr;
 	uint32_t len = run->mmio.len, done = 0;
 
+	/* Shadow RAM that reads ROM is a read-only slot to KVM: a write to it may have to reach RAM. */
+	if (run->mmio.is_write && mem_shadow_write(&kc->cpu.vm->mem, addr, run->mmio.data, len))
+		return;
 	while (done < len) {
 		struct io_req req = {
 			.io = {.vcpu = kc->cpu.index, .is_write = run->mmio.is_write},

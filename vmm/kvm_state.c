@@ -18,6 +18,7 @@
 
 #define MSR_IA32_TSC 0x10
 #define MSR_IA32_TSC_ADJUST 0x3b
+#define APIC_BASE_ENABLE 0x800u
 #define CR0_PE 0x1u
 #define EFER_LMA 0x400u
 #define CPUID_OWN_LEAVES 3
@@ -105,6 +106,17 @@ static void leaf_adjust(struct kvm_cpuid_entry2 *e, unsigned index, unsigned cpu
 	}
 }
 
+/* KVM shows the APIC bit of CPUID as IA32_APIC_BASE has it, whatever KVM_SET_CPUID2 said. */
+static int disable_apic(int vcpu_fd)
+{
+	struct kvm_sregs s;
+
+	if (ioctl(vcpu_fd, KVM_GET_SREGS, &s) < 0)
+		return -1;
+	s.apic_base &= ~(uint64_t)APIC_BASE_ENABLE;
+	return ioctl(vcpu_fd, KVM_SET_SREGS, &s);
+}
+
 int kvm_set_cpuid(int kvm_fd, int vcpu_fd, unsigned index, unsigned cpus, bool has_lapic, struct accel_err *err)
 {
 	struct kvm_cpuid2 *id = calloc(1, sizeof(*id) + KVM_MAX_CPUID * sizeof(id->entries[0]));
@@ -145,6 +157,8 @@ int kvm_set_cpuid(int kvm_fd, int vcpu_fd, unsigned index, unsigned cpus, bool h
 	id->nent = kept;
 	if (ioctl(vcpu_fd, KVM_SET_CPUID2, id) < 0)
 		rc = kvm_fail(err, -errno, "KVM_SET_CPUID2: %s", strerror(errno));
+	else if (!has_lapic && disable_apic(vcpu_fd))
+		rc = kvm_fail(err, -errno, "KVM refuses to disable the APIC: %s", strerror(errno));
 out:
 	free(id);
 	return rc;
@@ -308,8 +322,8 @@ fail:
 int kvm_power_on_save(int kvm_fd, int vcpu_fd, bool has_lapic, struct kvm_power_on *out)
 {
 	memset(out, 0, sizeof(*out));
-	if (ioctl(vcpu_fd, KVM_GET_SREGS, &out->sregs) < 0 || ioctl(vcpu_fd, KVM_GET_FPU, &out->fpu) < 0 ||
-		ioctl(vcpu_fd, KVM_GET_VCPU_EVENTS, &out->events) < 0)
+	if (ioctl(vcpu_fd, KVM_GET_REGS, &out->regs) < 0 || ioctl(vcpu_fd, KVM_GET_SREGS, &out->sregs) < 0 ||
+		ioctl(vcpu_fd, KVM_GET_FPU, &out->fpu) < 0 || ioctl(vcpu_fd, KVM_GET_VCPU_EVENTS, &out->events) < 0)
 		return -errno;
 	out->has_debugregs = ioctl(vcpu_fd, KVM_GET_DEBUGREGS, &out->debugregs) == 0;
 	out->has_xcrs = ioctl(vcpu_fd, KVM_GET_XCRS, &out->xcrs) == 0;
@@ -342,7 +356,7 @@ int kvm_power_on_restore(int vcpu_fd, const struct kvm_power_on *state)
 	struct kvm_vcpu_events events = state->events;
 
 	/* System registers first: they hold the APIC's base, which KVM_SET_LAPIC and the MSRs rely on. */
-	if (ioctl(vcpu_fd, KVM_SET_SREGS, &state->sregs) < 0)
+	if (ioctl(vcpu_fd, KVM_SET_SREGS, &state->sregs) < 0 || ioctl(vcpu_fd, KVM_SET_REGS, &state->regs) < 0)
 		return -errno;
 	msrs_restore(vcpu_fd, state->msrs);
 	if (state->has_lapic && ioctl(vcpu_fd, KVM_SET_LAPIC, &state->lapic) < 0)

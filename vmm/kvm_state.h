@@ -19,6 +19,7 @@
 
 /* Everything of a vCPU that the guest can change, taken once when it is new. */
 struct kvm_power_on {
+	struct kvm_regs regs;
 	struct kvm_sregs sregs;
 	struct kvm_debugregs debugregs;
 	struct kvm_xcrs xcrs;

@@ -116,7 +116,9 @@ static struct span span_smod(unsigned bits, const struct span *a, const struct s
 {
 	struct span r = span_unknown(bits);
 
-	if (span_is_const(a) && span_is_const(b) && b->smin != 0)
+	if (b->umax == 0)
+		return *a; /* x % 0 is x */
+	if (span_is_const(a) && span_is_const(b))
 		return span_const(bits, (uint64_t)((__int128)a->smin % b->smin));
 	r.smin = a->smin < 0 ? a->smin : 0;
 	r.smax = a->smax > 0 ? a->smax : 0;

@@ -245,7 +245,8 @@ static void test_constants(void **state)
 			for (uint64_t y = 0; y < 16; y++) {
 				struct span a = span_const(4, x), b = span_const(4, y), r = span_alu(4, op, &a, &b);
 
-				assert_int_equal(members4(&r), 1u << alu(4, op, x, y));
+				if (members4(&r) != 1u << alu(4, op, x, y))
+					fail_msg("op %d of constants %d and %d is not constant", op, (int)x, (int)y);
 			}
 		}
 	}

@@ -82,9 +82,9 @@ static void update_ports(struct bus *bus, uint64_t first, uint64_t last)
 
 static void put_span(struct bus *bus, unsigned at, uint64_t first, uint64_t last, unsigned index)
 {
-	atomic_store_explicit(&bus->mmio[at].first, first, memory_order_relaxed);
-	atomic_store_explicit(&bus->mmio[at].last, last, memory_order_relaxed);
-	atomic_store_explicit(&bus->mmio[at].index, (uint8_t)index, memory_order_relaxed);
+	atomic_store_explicit(&bus->mmio[at].first, first, memory_order_release);
+	atomic_store_explicit(&bus->mmio[at].last, last, memory_order_release);
+	atomic_store_explicit(&bus->mmio[at].index, (uint8_t)index, memory_order_release);
 }
 
 /*
@@ -99,7 +99,6 @@ static void update_spans(struct bus *bus)
 	bool more = true;
 
 	atomic_store_explicit(&bus->mmio_seq, seq + 1, memory_order_relaxed);
-	atomic_thread_fence(memory_order_release);
 	while (more) {
 		unsigned index = owner(bus, IO_MMIO, addr);
 		uint64_t last = ~0ull;
@@ -122,7 +121,7 @@ static void update_spans(struct bus *bus)
 		more = last != ~0ull;
 		addr = last + 1;
 	}
-	atomic_store_explicit(&bus->mmio_count, count, memory_order_relaxed);
+	atomic_store_explicit(&bus->mmio_count, count, memory_order_release);
 	atomic_store_explicit(&bus->mmio_seq, seq + 2, memory_order_release);
 }
 
@@ -181,28 +180,31 @@ void bus_unmap(struct bus *bus, struct range *range)
 	pthread_mutex_unlock(&bus->lock);
 }
 
-/* The index of the range whose span holds addr, from one consistent state of the table. */
+/*
+ * The index of the range whose span holds addr, from one consistent state of the table. Every
+ * field is stored with release and loaded with acquire: who has seen a new one also sees the odd
+ * or moved sequence count in the last load, and looks again.
+ */
 static unsigned find_span(const struct bus *bus, uint64_t addr)
 {
 	for (;;) {
 		uint32_t seq = atomic_load_explicit(&bus->mmio_seq, memory_order_acquire);
 		unsigned low = 0, index = 0;
-		unsigned high = atomic_load_explicit(&bus->mmio_count, memory_order_relaxed);
+		unsigned high = atomic_load_explicit(&bus->mmio_count, memory_order_acquire);
 
 		while (low < high) {
 			unsigned mid = (low + high) / 2;
 			const struct mmio_span *span = &bus->mmio[mid];
 
-			if (addr < atomic_load_explicit(&span->first, memory_order_relaxed)) {
+			if (addr < atomic_load_explicit(&span->first, memory_order_acquire)) {
 				high = mid;
-			} else if (addr > atomic_load_explicit(&span->last, memory_order_relaxed)) {
+			} else if (addr > atomic_load_explicit(&span->last, memory_order_acquire)) {
 				low = mid + 1;
 			} else {
-				index = atomic_load_explicit(&span->index, memory_order_relaxed);
+				index = atomic_load_explicit(&span->index, memory_order_acquire);
 				break;
 			}
 		}
-		atomic_thread_fence(memory_order_acquire);
 		if (likely(!(seq & 1) && atomic_load_explicit(&bus->mmio_seq, memory_order_relaxed) == seq))
 			return index;
 	}

@@ -139,6 +139,8 @@ $(BUILD)/guest/bootsect.img: tests/guest/bootsect.S
 # ---- what people call ---------------------------------------------------------------------
 
 FUZZERS := fuzz_object
+FUZZERS :=
+FUZZERS += fuzz_object
 FUZZ_SECONDS ?= 600
 CHECK_FUZZ_SECONDS ?= 60
 

@@ -495,6 +495,7 @@ static int run_loop(struct kvm_cpu *kc, struct accel_err *err)
 				continue;
 			return kvm_fail(err, -EIO, "KVM_RUN of vCPU %u: %s", kc->cpu.index, strerror(errno));
 		}
+		kc->cpu.exits++;
 		rc = handle_exit(kc, err);
 		if (rc)
 			return rc;

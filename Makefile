@@ -166,19 +166,19 @@ check:
 	@$(MAKE) --no-print-directory check-only
 demo:
 	@$(MAKE) --no-print-directory setup-demo
-	@$(MAKE) --no-print-directory all guests
+	@$(MAKE) -s --no-print-directory all guests
 	@BUILD=$(BUILD) scripts/demo.sh
 bench:
 	@$(MAKE) --no-print-directory setup-check
-	@$(MAKE) --no-print-directory all guests benches
+	@$(MAKE) -s --no-print-directory all guests benches
 	@BUILD=$(BUILD) scripts/bench.sh
 
 # Each variant is a build of its own; quiet unless it fails.
 variants:
-	@$(MAKE) --no-print-directory -j2 all tests guests examples $(TEST_PROG_OBJS)
-	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/san SAN=address,undefined all tests
-	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)/tsan SAN=thread $(TSAN_TESTS:%=$(BUILD)/tsan/tests/unit/%)
-	@$(MAKE) --no-print-directory -j2 fuzzers
+	@$(MAKE) -s --no-print-directory -j2 all tests guests examples $(TEST_PROG_OBJS)
+	@$(MAKE) -s --no-print-directory -j2 BUILD=$(BUILD)/san SAN=address,undefined all tests
+	@$(MAKE) -s --no-print-directory -j2 BUILD=$(BUILD)/tsan SAN=thread $(TSAN_TESTS:%=$(BUILD)/tsan/tests/unit/%)
+	@$(MAKE) -s --no-print-directory -j2 fuzzers
 
 fuzzers:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=$(CLANG) SAN=fuzzer-no-link,address,undefined fuzz-bins

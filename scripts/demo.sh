@@ -47,18 +47,14 @@ echo "inside hotreg, all three guests together (median ns of one access; by the 
 echo "by the program when it is on; a punt goes to the model):"
 # One row a register and direction: what both runs say of it. Medians of the guests are weighted by accesses.
 jq -rn '
-  def weighted(f; w): (map(select(f != null)) | if length == 0 then null
-      else (map(f * w) | add) / (map(w) | add) end);
-  [inputs] as $runs
-  | ($runs | map(. as $run | .ranges[] | . as $r | .registers[]
-      | {key: "\($r.range) \(.name)", direction, mode: $run.accel, programs: $r.programs, accesses, answered, punted,
-         model: .model_p50_ns, program: .program_p50_ns, modelled: (.accesses - .answered)})) as $all
-  | ($all | map(select(.mode == "on" and .answered > 0) | .key + " " + .direction) | unique) as $hot
-  | $hot[] as $k
-  | ($all | map(select(.key + " " + .direction == $k))) as $r
-  | ($r | map(select(.mode == "on"))) as $on | ($r | map(select(.mode == "off"))) as $off
-  | [$k, ($on | map(.accesses) | add), ($on | map(.answered) | add), ($on | map(.punted) | add),
-     ($off | weighted(.model; .accesses) // 0), ($on | weighted(.program; .answered) // 0)]
+  def weighted(f; w): map(select(f != null)) | if length == 0 then 0 else (map(f * w) | add) / (map(w) | add) end;
+  [inputs | .accel as $mode | .registers[] | . as $r | ("read", "write") as $d
+    | $r[$d] + {key: "\($r.range) \($r.name), \($d)", mode: $mode}] as $all
+  | $all | map(select(.mode == "on" and .answered > 0) | .key) | unique[] as $key
+  | ($all | map(select(.key == $key and .mode == "on"))) as $on
+  | ($all | map(select(.key == $key and .mode == "off"))) as $off
+  | [$key, ($on | map(.accesses) | add), ($on | map(.answered) | add), ($on | map(.punted) | add),
+     ($off | weighted(.model.p50_ns; .accesses)), ($on | weighted(.program.p50_ns; .answered))]
   | @tsv' "$out"/{seabios,grub,regbench}-{off,on}.json >"$out/table.tsv" || exit 1
 awk -F'\t' '
   BEGIN { printf "  %-42s %10s %10s %8s %9s %9s\n", "register", "accesses", "answered", "punted", "model ns", "program ns" }

@@ -42,11 +42,11 @@ want() { # FILE TEXT
 # What acceleration did: with it off or checked nothing is answered, with it on something is.
 want_answers() {
 	[ "$(jq -r .cpu "$dir/stats.json")" = "$cpu" ] || die "did not run on $cpu"
-	n=$(jq '[.ranges[].registers[].answered] | add // 0' "$dir/stats.json") || die "stats are no JSON"
+	n=$(jq '[.registers[] | .read.answered + .write.answered] | add // 0' "$dir/stats.json") || die "stats are no JSON"
 	case $accel in
 	on) [ "$n" -gt 0 ] || die "no access was answered by a program" ;;
 	off) [ "$n" = 0 ] || die "$n accesses answered by programs with --accel off" ;;
-	check) [ "$(jq .divergences "$dir/stats.json")" = 0 ] || die "check mode found divergences" ;;
+	check) [ "$(jq .check.divergences "$dir/stats.json")" = 0 ] || die "check mode found divergences" ;;
 	esac
 }
 
@@ -84,7 +84,7 @@ wrong-program)
 	want "$dir/err.txt" "hpet"
 	want "$dir/err.txt" "0xfed000f0"
 	want "$dir/debugcon.txt" "regbench: done" # the guest saw the model's answers
-	[ "$(jq .divergences "$dir/stats.json")" -gt 1 ] || die "no divergences counted"
+	[ "$(jq .check.divergences "$dir/stats.json")" -gt 1 ] || die "no divergences counted"
 	;;
 *)
 	echo "guests.sh: unknown test '$test'"

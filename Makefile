@@ -32,6 +32,7 @@ BPF_PROGS := i8254 hpet pmtimer ata
 UNIT_TESTS := test_clock test_mem test_bus test_bus_check
 UNIT_TESTS += test_runtime
 UNIT_TESTS += test_tnum test_range test_verifier
+UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818
 UNIT_TESTS += test_cpu_soft
 UNIT_TESTS += test_multiboot test_cpu_kvm
 UNIT_TESTS += test_insn test_object

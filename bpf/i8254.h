@@ -37,8 +37,8 @@
 
 /* Where a counter is in its counting. 40 bytes, no holes. */
 struct i8254_timing {
-	uint64_t ref_tick;  /* while counting: the pulse at which `base` pulses had been counted */
-	uint64_t base;	    /* pulses counted since the load, at ref_tick or when counting stopped */
+	uint64_t ref_tick;  /* the pulse at which `base` pulses had been counted */
+	uint64_t base;	    /* pulses counted from the load to ref_tick, where counting may have stopped */
 	uint64_t load_tick; /* is_pending: the pulse that loads load_n */
 	uint32_t n;	    /* the loaded count as a number, 1..65536 */
 	uint32_t load_n;
@@ -211,8 +211,8 @@ static inline bool i8254_out(const struct i8254_timing *t, uint64_t tick)
 	elapsed = i8254_elapsed(t, tick);
 	if (mode <= 1)
 		return elapsed >= n;
-	if (mode >= 4)
-		return elapsed != n;
+	if (mode >= 4) /* low for one pulse, also when GATE stops the counting there */
+		return elapsed != n || (!i8254_is_counting(t) && tick != t->ref_tick);
 	if (!t->gate)
 		return true;
 	if (mode == 2)

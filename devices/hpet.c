@@ -15,8 +15,8 @@
 #include "bpf/hpet.h"
 #include "vmm/bus.h"
 
-/* A guest may ask for matches faster than a host can follow: timer events are at least this far apart. */
-#define HPET_MIN_EVENT_NS 20000
+/* A guest may choose a period that no host can follow: shorter ones are looked at every 20 us. */
+#define HPET_MIN_EVENT_TICKS 2000
 /* No need to wake for what is more than 90 years ahead; the product with the period fits 64 bits. */
 #define HPET_FAR_TICKS (1ull << 58)
 
@@ -145,6 +145,9 @@ static void hpet_look(struct hpet *h, struct hpet_state *s, uint64_t now_ns, str
 		if (!hpet_is_level(t) && !(t->config & HPET_TN_INT_ENB))
 			continue; /* nobody can notice a match */
 		distance = hpet_distance(t, counter);
+		if (hpet_is_periodic(t) && t->period && t->period < HPET_MIN_EVENT_TICKS &&
+			distance < HPET_MIN_EVENT_TICKS)
+			distance = HPET_MIN_EVENT_TICKS;
 		if (distance && distance < nearest)
 			nearest = distance;
 	}
@@ -224,8 +227,6 @@ static void hpet_fire(void *opaque)
 	hpet_settle_all(h, s, now_ns, &todo);
 	hpet_look(h, s, now_ns, &todo);
 	page_end(&h->dev);
-	if (todo.deadline_ns < now_ns + HPET_MIN_EVENT_NS)
-		todo.deadline_ns = now_ns + HPET_MIN_EVENT_NS;
 	hpet_deliver(h, &todo);
 	pthread_mutex_unlock(&h->dev.lock);
 }

@@ -60,25 +60,32 @@ static uint64_t i8254_next_rise(const struct i8254_timing *t, uint64_t tick)
 	return t->n > 1 ? t->n - elapsed % t->n : 0;
 }
 
-/* Whether OUT rose by itself in (from, to]. */
-static bool i8254_has_risen(struct i8254_timing t, uint64_t from, uint64_t to)
+/* The first tick after `tick` at which OUT rises by itself, a pending load included; 0: none. */
+static uint64_t i8254_rise_tick(struct i8254_timing t, uint64_t tick)
 {
 	uint64_t rise;
 	bool before;
 
-	i8254_settle(&t, from);
-	rise = i8254_next_rise(&t, from);
-	if (t.is_pending && t.load_tick <= to) {
-		if (rise && rise < t.load_tick - from)
-			return true;
-		before = i8254_out(&t, t.load_tick - 1);
-		from = t.load_tick;
-		i8254_settle(&t, from);
-		if (!before && i8254_out(&t, from))
-			return true;
-		rise = i8254_next_rise(&t, from);
-	}
-	return rise && rise <= to - from;
+	i8254_settle(&t, tick);
+	rise = i8254_next_rise(&t, tick);
+	if (!t.is_pending || (rise && rise < t.load_tick - tick))
+		return rise ? tick + rise : 0;
+	tick = t.load_tick;
+	before = i8254_out(&t, tick - 1);
+	i8254_settle(&t, tick);
+	if (!before && i8254_out(&t, tick))
+		return tick;
+	rise = i8254_next_rise(&t, tick);
+	return rise ? tick + rise : 0;
+}
+
+/* Whether OUT 0 rose by itself since it was last looked at. Page held; `tick` is now. */
+static bool i8254_has_risen(struct i8254 *d, struct i8254_state *s, uint64_t tick)
+{
+	uint64_t rise = i8254_rise_tick(i8254_get(&s->counters[0].t), d->seen_tick);
+
+	d->seen_tick = tick;
+	return rise && rise <= tick;
 }
 
 /* What OUT 0 does now and next. Page held; `tick` is now. */
@@ -86,16 +93,12 @@ static struct i8254_outcome i8254_look(struct i8254_state *s, uint64_t tick, boo
 {
 	struct i8254_timing t = i8254_get(&s->counters[0].t);
 	struct i8254_outcome todo = {.has_risen = has_risen};
-	uint64_t rise, next;
+	uint64_t rise = i8254_rise_tick(t, tick);
 
 	i8254_settle(&t, tick);
-	rise = i8254_next_rise(&t, tick);
 	todo.level = i8254_out(&t, tick);
-	todo.is_armed = rise || t.is_pending;
-	next = tick + rise;
-	if (t.is_pending && (!rise || t.load_tick < next))
-		next = t.load_tick;
-	todo.deadline_ns = hr_ticks_to_ns(next, I8254_HZ) - (uint64_t)s->offset_ns;
+	todo.is_armed = rise != 0;
+	todo.deadline_ns = hr_ticks_to_ns(rise, I8254_HZ) - (uint64_t)s->offset_ns;
 	return todo;
 }
 
@@ -127,8 +130,7 @@ static void i8254_fire(void *opaque)
 	page_begin(&d->dev);
 	now_ns = device_now(&d->dev);
 	tick = i8254_tick(s, now_ns);
-	todo = i8254_look(s, tick, i8254_has_risen(i8254_get(&s->counters[0].t), d->seen_tick, tick));
-	d->seen_tick = tick;
+	todo = i8254_look(s, tick, i8254_has_risen(d, s, tick));
 	page_end(&d->dev);
 	if (todo.deadline_ns < now_ns + I8254_MIN_EVENT_NS)
 		todo.deadline_ns = now_ns + I8254_MIN_EVENT_NS;
@@ -256,10 +258,14 @@ static void i8254_set_gate(struct i8254_counter *c, uint64_t tick, uint8_t level
 	} else if (!level) {
 		if (!t.is_idle) {
 			t.base = i8254_elapsed(&t, tick);
+			t.ref_tick = tick;
 			if (is_periodic)
 				t.is_pending = 0; /* the end of the cycle will not come */
 		}
 	} else if (!is_periodic) {
+		/* mode 4's strobe is over by now: the same count, one turn of the counter later */
+		if (mode == 4 && t.base == t.n && tick != t.ref_tick)
+			t.base += t.control & I8254_BCD ? 10000 : 65536;
 		t.ref_tick = tick;
 	} else {
 		i8254_stop(&t, tick);
@@ -304,8 +310,7 @@ static void i8254_write(struct device *dev, struct io_req *req)
 		page_end(dev);
 		return;
 	}
-	has_risen = i8254_has_risen(i8254_get(&s->counters[0].t), d->seen_tick, tick);
-	d->seen_tick = tick;
+	has_risen = i8254_has_risen(d, s, tick);
 	if (req->io.offset == 3)
 		i8254_write_control(&s->counters[value >> 6], tick, value);
 	else

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test_mc146818.c: the calendar against the C library's at days and years of uptime, BCD, binary,
+ * 12 and 24 hours; update in progress, SET, the divider, alarms, periodic rates and IRQ 8.
+ */
+#include "tests/unit/board.h"
+
+#include <time.h>
+
+#include "devices/mc146818.h"
+
+#define EPOCH 1577836800ll /* 2020-01-01 00:00:00 UTC */
+#define SEC 1000000000ull
+
+struct rig {
+	struct board b;
+	struct device *rtc;
+};
+
+static void rig_init(struct rig *rig)
+{
+	board_init(&rig->b, ACCEL_OFF);
+	rig->rtc = mc146818_create(&rig->b.bus, &rig->b.clock, board_line(&rig->b, 8));
+	assert_non_null(rig->rtc);
+}
+
+static void rig_done(struct rig *rig)
+{
+	board_destroy(&rig->b, rig->rtc);
+}
+
+static uint8_t rd(struct rig *rig, uint8_t index)
+{
+	board_out(&rig->b, 0x70, index);
+	return board_in(&rig->b, 0x71);
+}
+
+static void wr(struct rig *rig, uint8_t index, uint8_t value)
+{
+	board_out(&rig->b, 0x70, index);
+	board_out(&rig->b, 0x71, value);
+}
+
+static uint8_t bcd(int v)
+{
+	return (uint8_t)(v / 10 * 16 + v % 10);
+}
+
+static void check_date(struct rig *rig, uint8_t b, long long unix_time)
+{
+	time_t when = (time_t)unix_time;
+	struct tm tm;
+	uint8_t hour;
+
+	assert_non_null(gmtime_r(&when, &tm));
+#define AS(v) (b & 4 ? (uint8_t)(v) : bcd(v))
+	hour = b & 2 ? AS(tm.tm_hour) : AS(tm.tm_hour % 12 ? tm.tm_hour % 12 : 12) | (tm.tm_hour >= 12 ? 0x80 : 0);
+	assert_int_equal(rd(rig, 0), AS(tm.tm_sec));
+	assert_int_equal(rd(rig, 2), AS(tm.tm_min));
+	assert_int_equal(rd(rig, 4), hour);
+	assert_int_equal(rd(rig, 6), AS(tm.tm_wday + 1)); /* Sunday is 1 */
+	assert_int_equal(rd(rig, 7), AS(tm.tm_mday));
+	assert_int_equal(rd(rig, 8), AS(tm.tm_mon + 1));
+	assert_int_equal(rd(rig, 9), AS(tm.tm_year % 100));
+	assert_int_equal(rd(rig, 0x32), AS((tm.tm_year + 1900) / 100));
+#undef AS
+}
+
+static void write_date(struct rig *rig, uint8_t b, long long unix_time)
+{
+	time_t when = (time_t)unix_time;
+	struct tm tm;
+
+	assert_non_null(gmtime_r(&when, &tm));
+#define AS(v) (b & 4 ? (uint8_t)(v) : bcd(v))
+	wr(rig, 11, b | 0x80);
+	wr(rig, 0, AS(tm.tm_sec));
+	wr(rig, 2, AS(tm.tm_min));
+	wr(rig, 4, b & 2 ? AS(tm.tm_hour) : AS(tm.tm_hour % 12 ? tm.tm_hour % 12 : 12) | (tm.tm_hour >= 12 ? 0x80 : 0));
+	wr(rig, 6, AS(tm.tm_wday + 1));
+	wr(rig, 7, AS(tm.tm_mday));
+	wr(rig, 8, AS(tm.tm_mon + 1));
+	wr(rig, 9, AS(tm.tm_year % 100));
+	wr(rig, 0x32, AS((tm.tm_year + 1900) / 100));
+	wr(rig, 11, b);
+#undef AS
+}
+
+static void test_calendar(void **state)
+{
+	/* a second, minutes, an hour, days, leap day 2020, years, over 2100, which has no leap day, a century */
+	static const uint64_t uptimes_s[] = {0, 1, 59, 60, 3599, 3600, 43199, 43200, 46800, 86399, 86400, 59ull * 86400,
+		60ull * 86400, 366ull * 86400 - 1, 366ull * 86400, 3653ull * 86400,
+		2524608000ull + 58ull * 86400 + 86399, 2524608000ull + 59ull * 86400, 3155760000ull};
+	static const uint8_t modes[] = {0, 2, 4, 6};
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		struct rig rig;
+
+		rig_init(&rig);
+		write_date(&rig, modes[i], EPOCH);
+		for (unsigned k = 0; k < sizeof(uptimes_s) / sizeof(uptimes_s[0]); k++) {
+			clock_advance(&rig.b.clock, uptimes_s[k] * SEC);
+			check_date(&rig, modes[i], EPOCH + (long long)uptimes_s[k]);
+			clock_advance(&rig.b.clock, uptimes_s[k] * SEC + SEC - 1);
+			check_date(&rig, modes[i], EPOCH + (long long)uptimes_s[k]);
+		}
+		rig_done(&rig);
+	}
+}
+
+/* As it is at power-on: 24 hours, BCD, 1024 Hz, the virtual clock's date; RAM as it was preset. */
+static void test_power_on(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig);
+	check_date(&rig, 2, EPOCH);
+	assert_int_equal(rd(&rig, 10), 0x26);
+	assert_int_equal(rd(&rig, 11), 0x02);
+	assert_int_equal(rd(&rig, 12), 0x00);
+	assert_int_equal(rd(&rig, 13), 0x80);
+	mc146818_set_cmos(rig.rtc, 0x34, 0x56);
+	mc146818_set_cmos(rig.rtc, 0x04, 0x99); /* not RAM: refused */
+	mc146818_set_cmos(rig.rtc, 0x32, 0x99);
+	mc146818_set_cmos(rig.rtc, 0xff, 0x99);
+	wr(&rig, 0x7f, 0xa5);
+	wr(&rig, 13, 0); /* read-only */
+	wr(&rig, 12, 0xff);
+	board_reset(rig.rtc);
+	check_date(&rig, 2, EPOCH);
+	assert_int_equal(rd(&rig, 0x34), 0x56);
+	assert_int_equal(rd(&rig, 0x7f), 0xa5);
+	assert_int_equal(rd(&rig, 0xff), 0xa5); /* bit 7 of the index is the NMI mask */
+	assert_int_equal(rd(&rig, 13), 0x80);
+	assert_int_equal(rd(&rig, 12), 0);
+	assert_int_equal(board_in(&rig.b, 0x70), 0xff);
+	rig_done(&rig);
+}
+
+/* On the host's clock it shows the host's UTC time. */
+static void test_host_time(void **state)
+{
+	struct board b = {0};
+	struct device *rtc;
+	time_t before, after, shown;
+	struct tm tm = {0};
+	uint8_t r[10];
+
+	(void)state;
+	assert_int_equal(clock_init(&b.clock, false), 0);
+	assert_int_equal(bus_init(&b.bus, &b.clock, ACCEL_OFF), 0);
+	rtc = mc146818_create(&b.bus, &b.clock, board_line(&b, 8));
+	assert_non_null(rtc);
+	before = time(NULL) - 1; /* the two host clocks are not read at one instant */
+	do { /* as the datasheet says: not within an update */
+		board_out(&b, 0x70, 10);
+	} while (board_in(&b, 0x71) & 0x80);
+	for (uint8_t i = 0; i < 10; i++) {
+		board_out(&b, 0x70, i);
+		r[i] = board_in(&b, 0x71);
+		r[i] = (uint8_t)(r[i] / 16 * 10 + r[i] % 16);
+	}
+	after = time(NULL);
+	tm = (struct tm){.tm_sec = r[0],
+		.tm_min = r[2],
+		.tm_hour = r[4],
+		.tm_mday = r[7],
+		.tm_mon = r[8] - 1,
+		.tm_year = 100 + r[9]};
+	shown = timegm(&tm);
+	assert_in_range(shown, before, after);
+	board_destroy(&b, rtc);
+}
+
+/* UIP rises 244 us before an update cycle, which lasts 1984 us and ends with the second. */
+static void test_update_in_progress(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig);
+	for (unsigned s = 1; s < 4; s++) {
+		clock_advance(&rig.b.clock, s * SEC - 2228001);
+		assert_int_equal(rd(&rig, 10), 0x26);
+		clock_advance(&rig.b.clock, s * SEC - 2228000);
+		assert_int_equal(rd(&rig, 10), 0xa6);
+		clock_advance(&rig.b.clock, s * SEC - 1);
+		assert_int_equal(rd(&rig, 10), 0xa6);
+		assert_int_equal(rd(&rig, 12) & 0x10, 0);
+		clock_advance(&rig.b.clock, s * SEC);
+		assert_int_equal(rd(&rig, 10), 0x26);
+		assert_int_equal(rd(&rig, 12) & 0x90, 0x10); /* UF, without an interrupt */
+		assert_int_equal(rd(&rig, 0), s);
+	}
+	wr(&rig, 11, 0x82); /* SET: no updates */
+	clock_advance(&rig.b.clock, 4 * SEC - 100);
+	assert_int_equal(rd(&rig, 10), 0x26);
+	clock_advance(&rig.b.clock, 5 * SEC);
+	assert_int_equal(rd(&rig, 0), 3);
+	assert_int_equal(rd(&rig, 12) & 0x10, 0);
+	wr(&rig, 11, 0x02);
+	clock_advance(&rig.b.clock, 6 * SEC);
+	assert_int_equal(rd(&rig, 0), 4);
+	rig_done(&rig);
+}
+
+/* Divider held in reset stops time; after its release the first update comes 500 ms later. */
+static void test_divider(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig);
+	wr(&rig, 10, 0x76);
+	clock_advance(&rig.b.clock, 10 * SEC + 123);
+	assert_int_equal(rd(&rig, 0), 0);
+	assert_int_equal(rd(&rig, 12), 0);
+	wr(&rig, 10, 0xa6); /* UIP cannot be written */
+	assert_int_equal(rd(&rig, 10), 0x26);
+	clock_advance(&rig.b.clock, 10 * SEC + 123 + SEC / 2 - 1);
+	assert_int_equal(rd(&rig, 0), 0);
+	clock_advance(&rig.b.clock, 10 * SEC + 123 + SEC / 2);
+	assert_int_equal(rd(&rig, 0), 1);
+	clock_advance(&rig.b.clock, 10 * SEC + 123 + 3 * SEC / 2);
+	assert_int_equal(rd(&rig, 0), 2);
+	rig_done(&rig);
+}
+
+/* [MC146818] table 5, 32.768 kHz column, in 32768ths of a second. */
+static void test_periodic_rates(void **state)
+{
+	static const unsigned periods[16] = {
+		0, 128, 256, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384};
+
+	(void)state;
+	for (unsigned rs = 1; rs < 16; rs++) {
+		struct rig rig;
+		uint64_t due;
+
+		rig_init(&rig);
+		wr(&rig, 10, (uint8_t)(0x20 | rs));
+		rd(&rig, 12);
+		wr(&rig, 11, 0x42);
+		for (unsigned k = 1; k < 50; k++) {
+			due = ((uint64_t)k * periods[rs] * SEC + 32767) / 32768;
+			clock_advance(&rig.b.clock, due - 1);
+			assert_false(rig.b.level[8]);
+			clock_advance(&rig.b.clock, due);
+			assert_true(rig.b.level[8]);
+			assert_int_equal(rig.b.rise_ns[8], due);
+			assert_int_equal(rd(&rig, 12) & 0xef, 0xc0);
+			assert_false(rig.b.level[8]);
+			assert_int_equal(rd(&rig, 12), 0);
+		}
+		rig_done(&rig);
+	}
+}
+
+static void test_no_periodic_rate(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig);
+	wr(&rig, 10, 0x20);
+	wr(&rig, 11, 0x42);
+	clock_advance(&rig.b.clock, SEC / 2);
+	assert_false(rig.b.level[8]);
+	assert_int_equal(rd(&rig, 12), 0);
+	rig_done(&rig);
+}
+
+static void test_update_interrupt(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig);
+	clock_advance(&rig.b.clock, SEC + 5);
+	rd(&rig, 12);
+	wr(&rig, 11, 0x12);
+	clock_advance(&rig.b.clock, 2 * SEC - 1);
+	assert_int_equal(rig.b.rises[8], 0);
+	clock_advance(&rig.b.clock, 2 * SEC);
+	assert_int_equal(rig.b.rises[8], 1);
+	clock_advance(&rig.b.clock, 5 * SEC); /* level: no further edge until register C is read */
+	assert_int_equal(rig.b.rises[8], 1);
+	assert_int_equal(rd(&rig, 12) & 0xb0, 0x90);
+	wr(&rig, 11, 0x92); /* SET clears UIE */
+	assert_int_equal(rd(&rig, 11), 0x82);
+	/* a flag that is set already interrupts as soon as it is enabled */
+	wr(&rig, 11, 0x02);
+	clock_advance(&rig.b.clock, 6 * SEC);
+	assert_false(rig.b.level[8]);
+	wr(&rig, 11, 0x12);
+	assert_true(rig.b.level[8]);
+	board_reset(rig.rtc);
+	assert_false(rig.b.level[8]);
+	assert_int_equal(rd(&rig, 11), 0x02);
+	rig_done(&rig);
+}
+
+/* Sets the alarm, waits, and says after how many seconds it came; 0: not within two days. */
+static uint64_t alarm_after(uint8_t b, long long from, uint8_t hour, uint8_t minute, uint8_t second)
+{
+	uint64_t after = 0;
+	struct rig rig;
+
+	rig_init(&rig);
+	write_date(&rig, b, from);
+	wr(&rig, 5, hour);
+	wr(&rig, 3, minute);
+	wr(&rig, 1, second);
+	rd(&rig, 12);
+	wr(&rig, 11, b | 0x20);
+	clock_advance(&rig.b.clock, 2 * 86400 * SEC);
+	if (rig.b.rises[8]) {
+		assert_int_equal(rig.b.rise_ns[8] % SEC, 0);
+		after = rig.b.rise_ns[8] / SEC;
+		assert_int_equal(rd(&rig, 12) & 0xa0, 0xa0);
+	}
+	rig_done(&rig);
+	return after;
+}
+
+static void test_alarm(void **state)
+{
+	(void)state;
+	assert_int_equal(alarm_after(2, EPOCH, 0x00, 0x00, 0x01), 1);
+	assert_int_equal(alarm_after(2, EPOCH, 0x00, 0x00, 0x00), 86400);
+	assert_int_equal(alarm_after(2, EPOCH, 0x23, 0x59, 0x59), 86399);
+	assert_int_equal(alarm_after(2, EPOCH + 10, 0xff, 0xff, 0xff), 1);  /* every second */
+	assert_int_equal(alarm_after(2, EPOCH + 10, 0xc0, 0xc0, 0x10), 60); /* every minute at :10 */
+	assert_int_equal(alarm_after(2, EPOCH + 10, 0xff, 0x05, 0x00), 290);
+	assert_int_equal(alarm_after(2, EPOCH + 310, 0xff, 0x05, 0x00), 3590); /* the next hour's */
+	assert_int_equal(alarm_after(6, EPOCH, 13, 10, 0), 13 * 3600 + 600);
+	assert_int_equal(alarm_after(0, EPOCH, 0x81, 0x10, 0x00), 13 * 3600 + 600); /* 1 PM */
+	assert_int_equal(alarm_after(4, EPOCH, 0x8c, 0, 0), 12 * 3600);		    /* 12 PM is noon */
+	assert_int_equal(alarm_after(2, EPOCH, 0x24, 0x00, 0x00), 0);		    /* no such times */
+	assert_int_equal(alarm_after(2, EPOCH, 0x00, 0x60, 0x00), 0);
+	assert_int_equal(alarm_after(2, EPOCH, 0xff, 0xff, 0x77), 0);
+}
+
+/* Whatever is written, time goes on with what some calendar has. */
+static void test_nonsense_dates(void **state)
+{
+	uint64_t seed = 7;
+
+	(void)state;
+	for (unsigned i = 0; i < 2000; i++) {
+		struct rig rig;
+
+		rig_init(&rig);
+		for (unsigned k = 0; k < 14; k++)
+			wr(&rig, (uint8_t)(board_random(&seed) % 14), (uint8_t)board_random(&seed));
+		wr(&rig, 0x32, (uint8_t)board_random(&seed));
+		wr(&rig, 10, 0x26);
+		wr(&rig, 11, 0x06);
+		clock_advance(&rig.b.clock, board_random(&seed) % 8 ? 2 * SEC : 3155760000ull * SEC);
+		assert_in_range(rd(&rig, 0), 0, 59);
+		assert_in_range(rd(&rig, 2), 0, 59);
+		assert_in_range(rd(&rig, 4), 0, 23);
+		assert_in_range(rd(&rig, 6), 1, 7);
+		assert_in_range(rd(&rig, 7), 1, 31);
+		assert_in_range(rd(&rig, 8), 1, 12);
+		assert_in_range(rd(&rig, 9), 0, 99);
+		assert_in_range(rd(&rig, 0x32), 0, 99);
+		rig_done(&rig);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_calendar),
+		cmocka_unit_test(test_power_on),
+		cmocka_unit_test(test_host_time),
+		cmocka_unit_test(test_update_in_progress),
+		cmocka_unit_test(test_divider),
+		cmocka_unit_test(test_periodic_rates),
+		cmocka_unit_test(test_no_periodic_rate),
+		cmocka_unit_test(test_update_interrupt),
+		cmocka_unit_test(test_alarm),
+		cmocka_unit_test(test_nonsense_dates),
+	};
+
+	return cmocka_run_group_tests_name("mc146818", tests, NULL, NULL);
+}

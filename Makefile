@@ -8,7 +8,7 @@ CFLAGS ?= -O2 -g
 SAN ?=
 HR_CFLAGS := -std=gnu11 -Wall -Wextra -Wshadow -Wmissing-prototypes -Werror -I. -D_GNU_SOURCE -pthread -MMD -MP
 LDLIBS := -lbpf -lelf -lz -lx86emu -pthread
-BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -std=gnu11 -ffreestanding -Wall -Wextra -Werror -I. -MMD -MP
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -fdebug-compilation-dir=. -std=gnu11 -ffreestanding -Wall -Wextra -Werror -I. -MMD -MP
 ifneq ($(SAN),)
 HR_CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 ifeq ($(SAN),thread)
@@ -35,7 +35,7 @@ UNIT_TESTS += test_tnum test_range test_verifier
 UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818
 UNIT_TESTS += test_cpu_soft
 UNIT_TESTS += test_multiboot test_cpu_kvm
-UNIT_TESTS += test_insn test_object
+UNIT_TESTS += test_insn test_object test_progcmd
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
 TSAN_TESTS := test_runtime
@@ -97,8 +97,9 @@ TEST_PROGS := hpet_wrong hpet_version
 # Objects for the loader's test: a good one, and one for each thing that is refused.
 REFUSED := none version0 wrong_size pointer hole tail union bits int128 empty_array packed no_state static_state \
 	hidden_state no_head tiny_state two_states extern_var extern_func maps section data_section data_pointer \
-	func_address indirect static_prog calls_prog core packet no_prog
-$(BUILD)/tests/unit/test_object: | $(BUILD)/tests/obj/good.bpf.o $(REFUSED:%=$(BUILD)/tests/obj/refused_%.bpf.o)
+	func_address indirect static_prog calls_prog core packet no_prog reads_beyond
+TEST_OBJS := $(BUILD)/tests/obj/good.bpf.o $(REFUSED:%=$(BUILD)/tests/obj/refused_%.bpf.o)
+$(BUILD)/tests/unit/test_object $(BUILD)/tests/unit/test_progcmd: | $(TEST_OBJS)
 $(BUILD)/tests/obj/good.bpf.o: tests/obj/good.bpf.c bpf/hr.h
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
@@ -140,8 +141,6 @@ $(BUILD)/guest/bootsect.img: tests/guest/bootsect.S
 # ---- what people call ---------------------------------------------------------------------
 
 FUZZERS := fuzz_object
-FUZZERS :=
-FUZZERS += fuzz_object
 FUZZ_SECONDS ?= 600
 CHECK_FUZZ_SECONDS ?= 60
 

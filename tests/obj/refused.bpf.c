@@ -97,6 +97,12 @@ HR_PROG __attribute__((noinline)) int other_prog(struct hr_io *io)
 	return HR_ANSWER;
 }
 #define BODY other_prog(io);
+#elif defined(CASE_reads_beyond) /* the loader takes this one: it is the verifier that refuses `beyond` */
+HR_PROG int beyond(struct hr_io *io)
+{
+	io->result = HR_LOAD((&state)[1].a);
+	return HR_ANSWER;
+}
 #elif defined(CASE_core)
 struct kernel_thing { int a, b; } __attribute__((preserve_access_index));
 #define BODY io->result = (uint64_t)((struct kernel_thing *)io->value)->b;

@@ -140,7 +140,7 @@ $(BUILD)/guest/bootsect.img: tests/guest/bootsect.S
 
 # ---- what people call ---------------------------------------------------------------------
 
-FUZZERS := fuzz_object
+FUZZERS := fuzz_object fuzz_access
 FUZZ_SECONDS ?= 600
 CHECK_FUZZ_SECONDS ?= 60
 

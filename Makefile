@@ -6,7 +6,7 @@ PKG_CONFIG ?= pkg-config
 
 CFLAGS ?= -O2 -g
 SAN ?=
-HR_CFLAGS := -std=gnu11 -Wall -Wextra -Wshadow -Wmissing-prototypes -Werror -I. -D_GNU_SOURCE -pthread -MMD -MP
+HR_CFLAGS := -std=gnu11 -Wall -Wextra -Wshadow -Wmissing-prototypes -Werror -Wno-gnu-variable-sized-type-not-at-end -I. -D_GNU_SOURCE -pthread -MMD -MP
 LDLIBS := -lbpf -lelf -lz -lx86emu -pthread
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -fdebug-compilation-dir=. -std=gnu11 -ffreestanding -Wall -Wextra -Werror -I. -MMD -MP
 ifneq ($(SAN),)

@@ -115,7 +115,7 @@ $(BUILD)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
 
 GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
 	-mgeneral-regs-only -Wall -Wextra -Werror -Itests/guest
-GUESTS := regbench
+GUESTS := regbench smp_hpet
 GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img
 
 .PHONY: guests
@@ -128,6 +128,16 @@ $(BUILD)/guest/start.o: tests/guest/start.S
 	$(CC) $(GUEST_CFLAGS) -c -o $@ $<
 $(BUILD)/guest/%.elf: $(BUILD)/guest/start.o $(BUILD)/guest/%.o tests/guest/guest.ld
 	ld -m elf_i386 -z noexecstack -T tests/guest/guest.ld -o $@ $(filter %.o,$^)
+# 64-bit guests: the same layout in an ELF64 file.
+GUEST64_CFLAGS := $(filter-out -m32,$(GUEST_CFLAGS)) -m64 -mno-red-zone
+$(BUILD)/guest/start64.o: tests/guest/start64.S
+	@mkdir -p $(@D)
+	$(CC) $(GUEST64_CFLAGS) -c -o $@ $<
+$(BUILD)/guest/smp_hpet.o: tests/guest/smp_hpet.c tests/guest/guest.h
+	@mkdir -p $(@D)
+	$(CC) $(GUEST64_CFLAGS) -c -o $@ $<
+$(BUILD)/guest/smp_hpet.elf: $(BUILD)/guest/start64.o $(BUILD)/guest/smp_hpet.o tests/guest/guest.ld
+	ld -m elf_x86_64 --oformat elf64-x86-64 -z noexecstack -T tests/guest/guest.ld -o $@ $(filter %.o,$^)
 $(BUILD)/guest/grub.img: scripts/grub-image.sh tests/guest/grub.cfg
 	@mkdir -p $(@D)
 	scripts/grub-image.sh $@ tests/guest/grub.cfg

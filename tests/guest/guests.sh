@@ -75,6 +75,14 @@ regbench)
 	want "$dir/debugcon.txt" "regbench: done"
 	want_answers
 	;;
+smp)
+	"$hotreg" doctor | grep -q "long mode *works" || skip "needs long mode, which this KVM does not do"
+	run --cpus 2 --kernel "$build/guest/smp_hpet.elf" --append "epochs=300 reads=4" --serial none \
+		--debugcon "$dir/debugcon.txt" --timeout 200
+	want_status 1
+	want "$dir/debugcon.txt" "smp_hpet: ok"
+	want_answers
+	;;
 wrong-program)
 	# The program is ahead by a tick now and then: check mode finds it, says where, counts the rest, status 4.
 	accel=check

@@ -167,6 +167,8 @@ static int add_line(void *opaque, const char *section, const struct bpf_line_inf
 		out->line = BPF_LINE_INFO_LINE_NUM(line->line_col);
 		out->column = BPF_LINE_INFO_LINE_COL(line->line_col);
 		out->file = line->file_name_off < w->obj->strings_size ? w->obj->strings + line->file_name_off : "";
+		while (!strncmp(out->file, "./", 2))
+			out->file += 2;
 		out->text = line->line_off < w->obj->strings_size ? w->obj->strings + line->line_off : "";
 		return 0;
 	}

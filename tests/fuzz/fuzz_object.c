@@ -1,15 +1,109 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz_object.c: the object loader, libbpf behind it, the verifier and the disassembler on any bytes; and what the
- * verifier accepts is run, over maps that end exactly where they should, so that the address
- * sanitizer judges the verifier. Seeds: the built programs.
+ * fuzz_object.c: the object loader, libbpf behind it, the verifier and the disassembler on any
+ * bytes; and what the verifier accepts is run, over maps that end exactly where they should, so
+ * that the address sanitizer judges the verifier. Seeds: the built programs. Half of the mutations
+ * are aimed: at one field of one instruction, or at the bytes of one table that somebody reads.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "accel/elfcheck.h"
+#include "accel/insn.h"
 #include "accel/object.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+
+/* A small generator, so that a mutation depends on nothing but its seed. */
+static uint32_t next(uint32_t *x)
+{
+	*x ^= *x << 13;
+	*x ^= *x >> 17;
+	*x ^= *x << 5;
+	return *x;
+}
+
+static const uint8_t opcodes[] = {
+#define INSN(id, opcode, select, value, kind, bits, op, text, meaning) opcode,
+#include "accel/insn.def"
+};
+
+static void mutate_insn(struct bpf_insn *insn, uint32_t *x)
+{
+	static const int32_t values[] = {0, 1, -1, 2, 3, 4, 7, 8, 15, 16, 24, 31, 32, 63, 64, 255, 256, 512, -8, -512,
+		0x7fffffff, -0x7fffffff - 1, 65535};
+	int32_t value = values[next(x) % (sizeof(values) / sizeof(values[0]))];
+
+	switch (next(x) % 6) {
+	case 0:
+		insn->code = opcodes[next(x) % sizeof(opcodes)];
+		break;
+	case 1:
+		insn->dst_reg = next(x) % 11 & 15;
+		break;
+	case 2:
+		insn->src_reg = next(x) % 11 & 15;
+		break;
+	case 3:
+		insn->off = (int16_t)(next(x) & 1 ? value : insn->off + (int32_t)(next(x) % 17) - 8);
+		break;
+	case 4:
+		insn->imm = (int32_t)(next(x) & 1 ? (uint32_t)value : (uint32_t)insn->imm + next(x) % 17 - 8);
+		break;
+	default: /* another opcode of the same class */
+		insn->code = (uint8_t)((insn->code & 7) | (next(x) & 0xf8));
+		break;
+	}
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+	static struct accel_err err;
+	uint32_t x = seed * 2654435761u | 1;
+	uint64_t copy_bytes;
+	void *copy;
+	struct elf_view v;
+	struct elf_section *s;
+
+	if (next(&x) % 4 == 0)
+		return LLVMFuzzerMutate(data, size, max_size);
+	copy = malloc(size + 1); /* aligned */
+	memcpy(copy, data, size);
+	if (elf_view_init(&v, copy, size, &err)) {
+		free(copy);
+		return LLVMFuzzerMutate(data, size, max_size);
+	}
+	for (unsigned tries = 0; tries < 64; tries++) {
+		unsigned pick = next(&x) % 3 ? (v.text && next(&x) % 2 ? v.text : v.progs) : next(&x) % v.section_count;
+
+		s = &v.sections[pick];
+		if (s->role == SECTION_OTHER || !s->data || s->size < 8)
+			continue;
+		uint8_t *at = data + (s->data - v.image);
+
+		if (s->role == SECTION_PROGS || s->role == SECTION_TEXT) {
+			for (unsigned n = 1 + next(&x) % 3; n; n--) {
+				struct bpf_insn insn;
+				size_t where = next(&x) % (s->size / 8) * 8;
+
+				memcpy(&insn, at + where, 8);
+				mutate_insn(&insn, &x);
+				memcpy(at + where, &insn, 8);
+			}
+		} else {
+			size_t where = next(&x) % (s->size / 4) * 4;
+
+			copy_bytes = s->size - where < 24 ? s->size - where : 24;
+			LLVMFuzzerMutate(at + where, copy_bytes, copy_bytes);
+		}
+		break;
+	}
+	elf_view_fini(&v);
+	free(copy);
+	return size;
+}
 
 static void run(const struct accel_object *obj, const struct prog *p, uint32_t offset, uint8_t size, bool write)
 {

@@ -31,7 +31,7 @@ BPF_PROGS := i8254 hpet pmtimer ata
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_clock test_mem test_bus test_bus_check
 UNIT_TESTS += test_runtime
-UNIT_TESTS += test_tnum test_range test_verifier
+UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz
 UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818 test_timer_programs
 UNIT_TESTS += test_cpu_soft
 UNIT_TESTS += test_multiboot test_cpu_kvm
@@ -151,7 +151,7 @@ $(BUILD)/guest/bootsect.img: tests/guest/bootsect.S
 
 # ---- what people call ---------------------------------------------------------------------
 
-FUZZERS := fuzz_object fuzz_access
+FUZZERS := fuzz_object fuzz_access fuzz_verify
 FUZZ_SECONDS ?= 600
 CHECK_FUZZ_SECONDS ?= 60
 

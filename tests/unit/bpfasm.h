@@ -309,7 +309,7 @@ static void asm_alu(struct asm_prog *a, char tok[24][32], unsigned count, const 
 	asm_fail(line, "unknown instruction");
 }
 
-static void asm_line(struct asm_prog *a, const char *line)
+__attribute__((unused)) static void asm_line(struct asm_prog *a, const char *line)
 {
 	char tok[24][32] = {{0}};
 	unsigned n = asm_tokens(line, tok);

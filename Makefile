@@ -29,7 +29,7 @@ DEVICES := device machine i8254 i8259 mc146818 hpet piix4_pm i16550 i8042 i440fx
 BPF_PROGS := i8254 hpet pmtimer ata
 
 # (a line for each area, so that they do not collide)
-UNIT_TESTS := test_clock test_mem test_bus test_bus_check
+UNIT_TESTS := test_clock test_mem test_bus test_bus_check test_options test_trace
 UNIT_TESTS += test_runtime
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz
 UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818 test_timer_programs

@@ -30,7 +30,7 @@ BPF_PROGS := i8254 hpet pmtimer ata
 
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_clock test_mem test_bus test_bus_check test_options test_trace
-UNIT_TESTS += test_runtime
+UNIT_TESTS += test_runtime test_kernel_load
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz
 UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818 test_timer_programs
 UNIT_TESTS += test_cpu_soft
@@ -100,6 +100,7 @@ REFUSED := none version0 wrong_size pointer hole tail union bits int128 empty_ar
 	hidden_state no_head tiny_state two_states extern_var extern_func maps section data_section data_pointer \
 	func_address indirect static_prog calls_prog core packet no_prog reads_beyond
 TEST_OBJS := $(BUILD)/tests/obj/good.bpf.o $(REFUSED:%=$(BUILD)/tests/obj/refused_%.bpf.o)
+$(BUILD)/tests/unit/test_kernel_load: | $(BUILD)/tests/obj/good.bpf.o
 $(BUILD)/tests/unit/test_object $(BUILD)/tests/unit/test_elfcheck $(BUILD)/tests/unit/test_progcmd: | $(TEST_OBJS)
 $(BUILD)/tests/obj/good.bpf.o: tests/obj/good.bpf.c bpf/hr.h
 	@mkdir -p $(@D)

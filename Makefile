@@ -36,7 +36,7 @@ UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818 test_timer_progra
 UNIT_TESTS += test_cpu_soft
 UNIT_TESTS += test_multiboot test_cpu_kvm
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd
-UNIT_TESTS += test_i8259 test_ata test_i16550 test_i8042
+UNIT_TESTS += test_i8259 test_ata test_i16550 test_i8042 test_pci test_fw_cfg
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
 TSAN_TESTS := test_runtime

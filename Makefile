@@ -29,14 +29,14 @@ DEVICES := device machine i8254 i8259 mc146818 hpet piix4_pm i16550 i8042 i440fx
 BPF_PROGS := i8254 hpet pmtimer ata
 
 # (a line for each area, so that they do not collide)
-UNIT_TESTS := test_clock test_mem test_bus test_bus_check test_options test_trace
+UNIT_TESTS := test_i8259 test_ata test_i16550 test_i8042 test_pci test_fw_cfg
+UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_options test_trace
 UNIT_TESTS += test_runtime test_kernel_load
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz
 UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818 test_timer_programs
 UNIT_TESTS += test_cpu_soft
 UNIT_TESTS += test_multiboot test_cpu_kvm
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd
-UNIT_TESTS += test_i8259 test_ata test_i16550 test_i8042 test_pci test_fw_cfg
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
 TSAN_TESTS := test_runtime

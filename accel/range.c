@@ -255,17 +255,33 @@ static bool exchange_once(unsigned bits, struct range *r)
 	return f->umin <= f->umax && f->smin <= f->smax;
 }
 
+static bool is_unknown(unsigned bits, const struct span *s)
+{
+	return s->tnum.mask == tnum_ones(bits) && s->umin == 0 && s->umax == tnum_ones(bits) &&
+	       s->smin == span_smin(bits) && s->smax == -(span_smin(bits) + 1);
+}
+
 bool range_settle(unsigned bits, struct range *r)
 {
 	struct range before;
 	unsigned rounds = 0;
 
+	/* The two cases that are common and have nothing to find. */
+	if (span_is_const(&r->full)) {
+		if (!span_contains(bits, &r->full, r->full.umin) ||
+			!span_contains(bits / 2, &r->half, r->full.umin & tnum_ones(bits / 2)))
+			return false;
+		*r = range_const(bits, r->full.umin);
+		return true;
+	}
+	if (is_unknown(bits, &r->full) && is_unknown(bits / 2, &r->half))
+		return true;
 	do {
 		before = *r;
 		if (!span_settle(bits, &r->full) || !span_settle(bits / 2, &r->half) || !exchange_once(bits, r) ||
 			!span_settle(bits, &r->full))
 			return false;
-	} while (!range_equal(&before, r) && ++rounds < 8);
+	} while (++rounds < 3 && !range_equal(&before, r));
 	return true;
 }
 

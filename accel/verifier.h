@@ -23,8 +23,9 @@
 struct code_insn {
 	const struct insn_desc *desc; /* NULL: second slot of a 64-bit immediate */
 	uint32_t func;
-	uint32_t target; /* of a jump; of a local call, the function's index */
-	bool joins;	 /* paths may meet here: states are kept and compared */
+	uint32_t target;  /* of a jump; of a local call, the function's index */
+	uint32_t ways_in; /* instructions from which control comes here */
+	bool joins;	  /* paths may meet here: states are kept and compared */
 	struct state_needs needs;
 };
 

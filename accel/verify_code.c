@@ -102,7 +102,6 @@ static int check_target(struct verifier *v, const struct insn_desc *d, const str
 	if (!v->code[to].desc)
 		return verify_refuse(v, -1, -1, compiler_help, "jump into the middle of a 64-bit immediate");
 	c->target = (uint32_t)to;
-	v->code[to].joins = true;
 	return 0;
 }
 
@@ -447,6 +446,33 @@ static void find_needs(struct verifier *v)
 	}
 }
 
+/*
+ * Paths meet where control comes from more than one place, so every loop has such a point, and
+ * behind calls, whose paths come back together. The entry gets the first kept state.
+ */
+static void find_joins(struct verifier *v)
+{
+	const struct prog *p = v->prog;
+
+	for (uint32_t i = 0; i < p->insn_count; i++) {
+		struct code_insn *c = &v->code[i];
+
+		if (!c->desc)
+			continue;
+		if (!ends_flow(c->desc->kind))
+			v->code[i + c->desc->slots].ways_in++;
+		if (jumps(c->desc->kind))
+			v->code[c->target].ways_in++;
+		if (c->desc->kind == KIND_CALL_FUNC) {
+			v->code[p->funcs[c->target].start].ways_in++;
+			v->code[i + 1].joins = true;
+		}
+	}
+	for (uint32_t i = 0; i < p->insn_count; i++)
+		v->code[i].joins |= v->code[i].ways_in > 1;
+	v->code[0].joins = true;
+}
+
 int verify_code_check(struct verifier *v)
 {
 	int rc = check_shape(v);
@@ -459,12 +485,7 @@ int verify_code_check(struct verifier *v)
 		rc = check_reachable(v);
 	if (rc)
 		return rc;
-	for (uint32_t f = 0; f < v->prog->func_count; f++)
-		v->code[v->prog->funcs[f].start].joins = true;
-	for (uint32_t i = 0; i < v->prog->insn_count; i++) {
-		if (v->code[i].desc && v->code[i].desc->kind == KIND_CALL_FUNC)
-			v->code[i + 1].joins = true;
-	}
+	find_joins(v);
 	find_needs(v);
 	return 0;
 }

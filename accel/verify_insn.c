@@ -34,7 +34,7 @@ static const struct helper helpers[] = {
 static void clobber(struct frame *f)
 {
 	for (unsigned i = BPF_REG_0; i <= BPF_REG_5; i++)
-		f->regs[i] = (struct reg){0};
+		reg_forget(&f->regs[i]);
 }
 
 static int call_helper(struct verifier *v, const struct bpf_insn *insn)
@@ -253,33 +253,45 @@ static struct condition condition_of(enum insn_op op, bool holds)
 	return (struct condition){RANGE_NE, false};
 }
 
-/* Narrows *st to the runs on which the condition holds (or not); false: there are none. */
-static bool assume(struct state *st, const struct insn_desc *d, const struct bpf_insn *insn, bool holds)
+/* The operands on the runs on which a condition holds, or does not. */
+struct narrowed {
+	struct range a, b; /* dst and src */
+	bool possible;	   /* there are such runs */
+};
+
+static struct narrowed narrow(const struct frame *f, const struct insn_desc *d, const struct bpf_insn *insn, bool holds)
 {
+	bool half = d->bits == 32, equal_holds;
 	struct condition c = condition_of(d->op, holds);
-	struct frame *f = state_top(st);
-	struct reg *dst = &f->regs[insn->dst_reg], *src = d->kind == KIND_JMP_X ? &f->regs[insn->src_reg] : NULL;
-	struct range a = dst->range, b = src ? src->range : range_const(RANGE_BITS, (uint64_t)(int64_t)insn->imm);
-	bool half = d->bits == 32;
+	struct range zero = range_const(RANGE_BITS, 0);
+	struct narrowed n = {.a = f->regs[insn->dst_reg].range};
 
-	if (src == dst) {
-		/* A number against itself: only `&` depends on it. */
-		bool equal_holds =
-			d->op == OP_JEQ || d->op == OP_JGE || d->op == OP_JLE || d->op == OP_JSGE || d->op == OP_JSLE;
-		struct range zero = range_const(RANGE_BITS, 0);
-
-		if (d->op != OP_JSET)
-			return equal_holds == holds;
-		return range_assume(RANGE_BITS, half, holds ? RANGE_NE : RANGE_EQ, &dst->range, &zero) &&
-		       state_spread(st, dst);
+	n.b = d->kind == KIND_JMP_X ? f->regs[insn->src_reg].range
+				    : range_const(RANGE_BITS, (uint64_t)(int64_t)insn->imm);
+	if (d->kind != KIND_JMP_X || insn->src_reg != insn->dst_reg) {
+		n.possible =
+			range_assume(RANGE_BITS, half, c.cmp, c.exchanged ? &n.b : &n.a, c.exchanged ? &n.a : &n.b);
+		return n;
 	}
-	if (!range_assume(RANGE_BITS, half, c.cmp, c.exchanged ? &b : &a, c.exchanged ? &a : &b))
-		return false;
-	/* A link may connect the two, so each is narrowed only by what was known of it at the time. */
-	dst->range = a;
-	if (src)
-		src->range = b;
-	return state_spread(st, dst) && (!src || state_spread(st, src));
+	/* A number against itself: only `&` depends on it. */
+	equal_holds = d->op == OP_JEQ || d->op == OP_JGE || d->op == OP_JLE || d->op == OP_JSGE || d->op == OP_JSLE;
+	n.possible = d->op == OP_JSET ? range_assume(RANGE_BITS, half, holds ? RANGE_NE : RANGE_EQ, &n.a, &zero)
+				      : equal_holds == holds;
+	n.b = n.a;
+	return n;
+}
+
+/* Tells the state, and what is linked to the operands; false: this contradicts what is known there. */
+static bool apply(struct state *st, const struct insn_desc *d, const struct bpf_insn *insn, const struct narrowed *n)
+{
+	struct reg *dst = &state_top(st)->regs[insn->dst_reg], *src = &state_top(st)->regs[insn->src_reg];
+
+	/* A link may connect the two: both are set before either is spread. */
+	dst->range = n->a;
+	if (d->kind != KIND_JMP_X)
+		return state_spread(st, dst);
+	src->range = n->b;
+	return state_spread(st, dst) && state_spread(st, src);
 }
 
 /* 1: taken, 0: not, -1: either; or a refusal. */
@@ -323,11 +335,43 @@ static int compare_pointers(struct verifier *v, const struct insn_desc *d, const
 	return possible[0] && possible[1] ? -1 : possible[1];
 }
 
+static int branch_numbers(struct verifier *v, const struct insn_desc *d, const struct bpf_insn *insn)
+{
+	struct narrowed yes = narrow(state_top(&v->now), d, insn, true);
+	struct narrowed no = narrow(state_top(&v->now), d, insn, false);
+	uint32_t target = v->code[v->pc].target;
+	struct state other;
+
+	if (yes.possible && no.possible) {
+		if (!state_copy(&other, &v->now, &v->budget))
+			return verify_no_memory(v);
+		yes.possible = apply(&other, d, insn, &yes);
+		no.possible = apply(&v->now, d, insn, &no);
+		if (yes.possible && no.possible) {
+			v->pc++;
+			return verify_push(v, &other, target);
+		}
+		if (yes.possible) {
+			state_clear(&v->now, &v->budget);
+			v->now = other;
+		} else {
+			state_clear(&other, &v->budget);
+		}
+	} else if (yes.possible) {
+		yes.possible = apply(&v->now, d, insn, &yes);
+	} else if (no.possible) {
+		no.possible = apply(&v->now, d, insn, &no);
+	}
+	v->pc = yes.possible ? target : v->pc + 1;
+	v->ended = !yes.possible && !no.possible; /* what led here was impossible */
+	return 0;
+}
+
 static int branch(struct verifier *v, const struct insn_desc *d, const struct bpf_insn *insn)
 {
 	struct frame *f = state_top(&v->now);
 	uint32_t target = v->code[v->pc].target;
-	bool by_reg = d->kind == KIND_JMP_X, yes, no;
+	bool by_reg = d->kind == KIND_JMP_X;
 	struct state other;
 
 	if (f->regs[insn->dst_reg].kind == REG_UNINIT)
@@ -348,24 +392,7 @@ static int branch(struct verifier *v, const struct insn_desc *d, const struct bp
 		v->pc++;
 		return verify_push(v, &other, target);
 	}
-	if (!state_copy(&other, &v->now, &v->budget))
-		return verify_no_memory(v);
-	yes = assume(&other, d, insn, true);
-	no = assume(&v->now, d, insn, false);
-	if (yes && no) {
-		v->pc++;
-		return verify_push(v, &other, target);
-	}
-	if (no) {
-		state_clear(&other, &v->budget);
-		v->pc++;
-	} else {
-		state_clear(&v->now, &v->budget);
-		v->now = other;
-		v->pc = target;
-		v->ended = !yes; /* neither: what led here was impossible */
-	}
-	return 0;
+	return branch_numbers(v, d, insn);
 }
 
 /* ---- calls and returns ----------------------------------------------------------------- */

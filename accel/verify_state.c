@@ -17,7 +17,7 @@ static void *take(struct state_budget *budget, size_t size)
 
 	if (budget->used + size > budget->limit)
 		return NULL;
-	p = calloc(1, size);
+	p = malloc(size);
 	if (p)
 		budget->used += size;
 	return p;
@@ -52,6 +52,10 @@ bool state_push_frame(struct state *st, uint32_t func, uint32_t call_insn, struc
 		return false;
 	f->func = func;
 	f->call_insn = call_insn;
+	f->slot_count = 0;
+	f->slots = NULL;
+	for (unsigned i = 0; i < BPF_REG_10; i++)
+		reg_forget(&f->regs[i]);
 	f->regs[BPF_REG_10] = reg_pointer(REG_STACK, st->frame_count, 0);
 	st->frames[st->frame_count++] = f;
 	return true;
@@ -97,6 +101,8 @@ bool frame_reserve(struct frame *f, uint32_t slots, struct state_budget *budget)
 		return false;
 	if (f->slot_count)
 		memcpy(more, f->slots, f->slot_count * sizeof(*more));
+	for (uint32_t i = f->slot_count; i < slots; i++)
+		memset(more[i].byte, BYTE_UNINIT, sizeof(more[i].byte));
 	give(budget, f->slots, f->slot_count * sizeof(*f->slots));
 	f->slots = more;
 	f->slot_count = slots;
@@ -214,7 +220,7 @@ void frame_forget(struct frame *f, const struct state_needs *needs)
 		struct reg *r = &f->regs[i];
 
 		if (!(needs->live >> i & 1))
-			*r = (struct reg){0};
+			reg_forget(r);
 		else if (r->kind == REG_SCALAR && !(needs->exact >> i & 1))
 			*r = reg_scalar(range_unknown(RANGE_BITS));
 	}

@@ -79,6 +79,13 @@ bool state_copy(struct state *to, const struct state *from, struct state_budget 
 void state_clear(struct state *st, struct state_budget *budget);
 bool frame_reserve(struct frame *f, uint32_t slots, struct state_budget *budget);
 
+/* The rest of an uninitialised register means nothing. */
+static inline void reg_forget(struct reg *r)
+{
+	r->kind = REG_UNINIT;
+	r->link = 0;
+}
+
 struct reg reg_scalar(struct range range);
 struct reg reg_const(uint64_t value);
 struct reg reg_pointer(enum reg_kind kind, unsigned index, uint64_t offset);

@@ -23,7 +23,7 @@ ACCEL := object elfcheck btfcheck reloc layout insn disasm tnum range range_alu 
 	verify_insn verify_mem verify_report interp runtime page progcmd
 VMM := options vm clock bus bus_check mem chardev event stats trace boot multiboot cpu_kvm kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
-VMM += soft_mem soft_insn soft_operand soft_bits soft_intr soft_string
+VMM += soft_mem soft_insn soft_operand soft_stack soft_bits soft_intr soft_string
 DEVICES := device machine i8254 i8259 mc146818 hpet piix4_pm i16550 i8042 i440fx piix3 pci ata ata_cmd disk fw_cfg \
 	debugcon debugexit
 BPF_PROGS := i8254 hpet pmtimer ata
@@ -34,7 +34,7 @@ UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_options test_trac
 UNIT_TESTS += test_runtime test_kernel_load
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz
 UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818 test_timer_programs
-UNIT_TESTS += test_cpu_soft
+UNIT_TESTS += test_cpu_soft test_soft_insn
 UNIT_TESTS += test_multiboot test_cpu_kvm
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd
 

@@ -239,6 +239,7 @@ static int soft_set_regs(struct cpu *cpu, const struct cpu_regs *regs)
 	x->R_CR4 = (u32)regs->cr4;
 	c->halted = false;
 	c->shadow = false;
+	c->failed = false;
 	return 0;
 }
 

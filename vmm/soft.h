@@ -133,6 +133,13 @@ bool soft_operand_read(struct soft_cpu *c, const struct soft_operand *o, unsigne
 /* After a soft_operand_read() that worked. */
 void soft_operand_write(struct soft_cpu *c, const struct soft_operand *o, unsigned size, uint32_t v);
 
+/* ---- soft_stack.c ---- */
+enum soft_verdict soft_push_flags(struct soft_cpu *c, const struct soft_insn *in);
+enum soft_verdict soft_pop_flags(struct soft_cpu *c, const struct soft_insn *in);
+enum soft_verdict soft_pop(struct soft_cpu *c, struct soft_insn *in);
+enum soft_verdict soft_enter(struct soft_cpu *c, struct soft_insn *in);
+enum soft_verdict soft_decimal(struct soft_cpu *c, struct soft_insn *in);
+
 /* ---- soft_bits.c ---- */
 enum soft_verdict soft_shift(struct soft_cpu *c, struct soft_insn *in);
 enum soft_verdict soft_double_shift(struct soft_cpu *c, struct soft_insn *in, uint8_t op2);

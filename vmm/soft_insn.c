@@ -6,7 +6,8 @@
  * It dies of: an unbounded row of prefixes (a text buffer of its overflows), AAM 0, and IDIV of
  * the most negative dividend (host division traps). Wrong: INS/OUTS, REP without end, LOOP and
  * JCXZ by operand instead of address size, XLAT likewise, 16-bit POPF and IRET, IOPL in PUSHF,
- * LMSW, shift and rotate counts above 31, many shifts' flags, bit tests, signed CMOVcc. Lacking:
+ * LMSW, shift and rotate counts above 31, many shifts' flags, bit tests, signed CMOVcc, DAA, DAS,
+ * AAM, ENTER with a level or prefix, POP to an address relative to ESP. Lacking:
  * CMPXCHG, XADD, LLDT, a real time stamp, control register checks.
  * tests/unit/test_cpu_soft.c has a guest for each.
  */
@@ -26,17 +27,18 @@
 static const uint8_t special[256] = {
 	[0x0f] = 1,
 	[0x17] = 1,
-	[0x26] = 1,
-	[0x2e] = 1,
+	[0x26 ... 0x27] = 1,
+	[0x2e ... 0x2f] = 1,
 	[0x36] = 1,
 	[0x3e] = 1,
 	[0x64 ... 0x67] = 1,
 	[0x6c ... 0x6f] = 1,
-	[0x8e] = 1,
+	[0x8e ... 0x8f] = 1,
 	[0x9c] = 1,
 	[0x9d] = 1,
 	[0xc0] = 1,
 	[0xc1] = 1,
+	[0xc8] = 1,
 	[0xca] = 1,
 	[0xcb] = 1,
 	[0xcf ... 0xd4] = 1,
@@ -321,39 +323,6 @@ static enum soft_verdict loop(struct soft_cpu *c, struct soft_insn *in)
 	return soft_next(c, taken ? to : in->ip);
 }
 
-static enum soft_verdict push_flags(struct soft_cpu *c, const struct soft_insn *in)
-{
-	x86emu_regs_t *x = &c->emu->x86;
-	const sel_t *ss = &x->seg[R_SS_INDEX];
-	unsigned size = in->data32 ? 4 : 2;
-	uint32_t mask = soft_stack32(c) ? 0xffffffff : 0xffff, sp = (x->R_ESP - size) & mask;
-
-	if (!soft_in_limit(ss, sp, size))
-		return soft_fault(c, EXC_SS, true, 0);
-	soft_store(c, ss->base + sp, (x->R_EFLG & ~(FL_VM | FL_RF)) | F_ALWAYS_ON, size);
-	x->R_ESP = (x->R_ESP & ~mask) | sp;
-	return soft_next(c, in->ip);
-}
-
-static enum soft_verdict pop_flags(struct soft_cpu *c, const struct soft_insn *in)
-{
-	x86emu_regs_t *x = &c->emu->x86;
-	const sel_t *ss = &x->seg[R_SS_INDEX];
-	unsigned size = in->data32 ? 4 : 2;
-	uint32_t mask = soft_stack32(c) ? 0xffffffff : 0xffff, sp = x->R_ESP & mask;
-	uint32_t settable = FB_CF | FB_PF | FB_AF | FB_ZF | FB_SF | FB_TF | FB_IF | FB_DF | FB_OF | FL_IOPL | FL_NT;
-	uint32_t v;
-
-	if (!soft_in_limit(ss, sp, size))
-		return soft_fault(c, EXC_SS, true, 0);
-	if (in->data32)
-		settable |= FL_AC | FB_ID;
-	v = soft_load(c, ss->base + sp, size);
-	x->R_ESP = (x->R_ESP & ~mask) | ((sp + size) & mask);
-	x->R_EFLG = (x->R_EFLG & ~settable) | (v & settable) | F_ALWAYS_ON;
-	return soft_next(c, in->ip);
-}
-
 /*
  * IDIV of the most negative dividend traps on the host if the divisor is -1. Whatever the
  * divisor, the quotient does not fit: it is always a divide error.
@@ -431,9 +400,9 @@ static enum soft_verdict soft_insn(struct soft_cpu *c)
 	case 0xaa ... 0xaf:
 		return soft_string(c, &in);
 	case 0x9c:
-		return push_flags(c, &in);
+		return soft_push_flags(c, &in);
 	case 0x9d:
-		return pop_flags(c, &in);
+		return soft_pop_flags(c, &in);
 	case 0xca:
 	case 0xcb:
 		return soft_protected(c) ? soft_far_return(c, &in) : SOFT_LIBRARY;
@@ -443,8 +412,14 @@ static enum soft_verdict soft_insn(struct soft_cpu *c)
 		return soft_shift(c, &in);
 	case 0xcf:
 		return soft_iret(c, &in);
+	case 0x27:
+	case 0x2f:
 	case 0xd4:
-		return byte ? SOFT_LIBRARY : soft_fault(c, EXC_DE, false, 0);
+		return soft_decimal(c, &in);
+	case 0x8f:
+		return soft_pop(c, &in);
+	case 0xc8:
+		return soft_enter(c, &in);
 	case 0xd7:
 		if (in.addr32 == in.data32)
 			return SOFT_LIBRARY;

@@ -577,6 +577,42 @@ static void test_486_instructions(void **state)
 	assert_int_equal(peek(0x5024, 4) & (1 << 4), 1 << 4);
 }
 
+/*
+ * ENTER with levels, by a 66 prefix on a 32-bit stack; POP to an address on the stack; BT with an
+ * offset beyond its operand; decimal adjustment. Values worked out from the SDM's pseudo-code.
+ */
+GUEST(g_stack, TO_PROTECTED "movl $0x11112222,%ebp\nmovl $0x6000,%esp\ndata16 enter $8,$0\n"
+			    "movl %esp,0x5000\nmovl %ebp,0x5004\n"
+			    "movl $0x6100,%ebp\nmovl $0xaaaa,0x60fc\nmovl $0x6000,%esp\nenter $16,$2\n"
+			    "movl %esp,0x5008\nmovl %ebp,0x500c\nleave\nmovl %ebp,0x5010\n"
+			    "movl $0x6000,%esp\npushl $0x77\npopl 4(%esp)\nmovl 0x6004,%eax\nmovl %eax,0x5014\n"
+			    "movl $-9,%eax\nmovl $0x8000,0x5ffc\nbtl %eax,0x6000\nsetc 0x5018\n"
+			    "movl $0x80,%eax\nmovb $0x80,0x5ffe\nbtsl %eax,0x6000\nmovl $47,%eax\n"
+			    "btrl %eax,0x5ff8\nsetc 0x5019\n"
+			    "movb $0x79,%al\naddb $0x35,%al\ndaa\nmovb %al,0x501a\nsetc 0x501b\n"
+			    "movb $0x35,%al\nsubb $0x47,%al\ndas\nmovb %al,0x501c\nsetc 0x501d\n"
+			    "movb $63,%al\naam\nmovw %ax,0x501e\n" END ".code16\n");
+
+static void test_stack_and_decimal(void **state)
+{
+	(void)state;
+	run_ok(g_stack);
+	assert_int_equal(peek(0x5000, 4), 0x6000 - 2 - 8);
+	assert_int_equal(peek(0x5004, 4), 0x11115ffe);
+	assert_int_equal(peek(0x5008, 4), 0x6000 - 12 - 16);
+	assert_int_equal(peek(0x500c, 4), 0x5ffc);
+	assert_int_equal(peek(0x5ff8, 4), 0xaaaa); /* the outer frame's pointer, copied */
+	assert_int_equal(peek(0x5010, 4), 0x6100);
+	assert_int_equal(peek(0x5014, 4), 0x77);
+	assert_int_equal(peek(0x5018, 1), 0); /* bit 23 of the dword before: clear */
+	assert_int_equal(peek(0x6010, 4) & 1, 1);
+	assert_int_equal(peek(0x5019, 1), 1); /* bit 15 of the dword at 0x5ffc, now clear */
+	assert_int_equal(peek(0x5ffc, 2), 0);
+	assert_int_equal(peek(0x501a, 2), 0x0114);
+	assert_int_equal(peek(0x501c, 2), 0x0188);
+	assert_int_equal(peek(0x501e, 2), 0x0603);
+}
+
 GUEST(g_tsc, "rdtsc\nmovl %eax,0x5000\nmovl %edx,0x5004\n" END);
 
 static void test_tsc_is_the_host_clock(void **state)
@@ -799,6 +835,7 @@ int main(void)
 		TEST(test_flags),
 		TEST(test_loop_by_address_size),
 		TEST(test_486_instructions),
+		TEST(test_stack_and_decimal),
 		TEST(test_tsc_is_the_host_clock),
 		TEST(test_divide_errors),
 		TEST(test_row_of_prefixes),

@@ -2,8 +2,9 @@
 /*
  * mem.c: guest RAM, the BIOS image, and the list of regions that the PAM registers make of them.
  *
- * RAM is one anonymous mapping that costs nothing until the guest touches it. The region list is
- * computed from scratch on each call: it is short, and there is no second copy to keep right.
+ * RAM is one anonymous mapping that costs nothing until the guest touches it, but is refused when
+ * the host plainly has no room for it. The region list is computed from scratch on each call: it
+ * is short, and there is no second copy to keep right.
  */
 #include "vmm/mem.h"
 
@@ -24,7 +25,7 @@ int mem_init(struct guest_mem *mem, uint64_t ram_bytes)
 	int rc;
 
 	*mem = (struct guest_mem){.ram_bytes = ram_bytes};
-	mem->ram = mmap(NULL, ram_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	mem->ram = mmap(NULL, ram_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (mem->ram == MAP_FAILED) {
 		mem->ram = NULL;
 		return -errno;

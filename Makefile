@@ -31,7 +31,7 @@ BPF_PROGS := i8254 hpet pmtimer ata
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_i8259 test_ata test_i16550 test_i8042 test_pci test_fw_cfg
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_options test_trace test_vm test_vm_threads
-UNIT_TESTS += test_runtime test_kernel_load
+UNIT_TESTS += test_runtime test_runtime_threads test_kernel_load
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz
 UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818 test_timer_programs
 UNIT_TESTS += test_cpu_soft test_soft_insn
@@ -39,7 +39,7 @@ UNIT_TESTS += test_multiboot test_cpu_kvm
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
-TSAN_TESTS := test_runtime
+TSAN_TESTS := test_runtime test_runtime_threads
 TSAN_TESTS += test_bus test_vm_threads
 
 # (while the first parts land, lists may name files that are not there yet)
@@ -101,6 +101,7 @@ REFUSED := none version0 wrong_size pointer hole tail union bits int128 empty_ar
 	func_address indirect static_prog calls_prog core packet no_prog reads_beyond
 TEST_OBJS := $(BUILD)/tests/obj/good.bpf.o $(REFUSED:%=$(BUILD)/tests/obj/refused_%.bpf.o)
 $(BUILD)/tests/unit/test_kernel_load: | $(BUILD)/tests/obj/good.bpf.o
+$(BUILD)/tests/unit/test_runtime_threads: | $(BUILD)/tests/prog/threads.bpf.o
 $(BUILD)/tests/unit/test_object $(BUILD)/tests/unit/test_elfcheck $(BUILD)/tests/unit/test_progcmd: | $(TEST_OBJS)
 $(BUILD)/tests/obj/good.bpf.o: tests/obj/good.bpf.c bpf/hr.h
 	@mkdir -p $(@D)

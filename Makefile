@@ -35,7 +35,7 @@ UNIT_TESTS += test_runtime test_runtime_threads test_kernel_load
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz
 UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818 test_timer_programs
 UNIT_TESTS += test_cpu_soft test_soft_insn
-UNIT_TESTS += test_multiboot test_cpu_kvm
+UNIT_TESTS += test_multiboot test_boot test_cpu_kvm
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests

@@ -12,7 +12,9 @@ mkdir -p "$work"
 set -- "$work"
 [ -d "tests/fuzz/corpus/$name" ] && set -- "$work" "tests/fuzz/corpus/$name"
 # The programs' own objects are the seeds of whatever takes an object file.
-case $name in fuzz_object) set -- "$@" "$build/bpf" ;; esac
+case $name in fuzz_object)
+	for d in "$build/bpf" "$build/tests/obj"; do if [ -d "$d" ]; then set -- "$@" "$d"; fi; done ;;
+esac
 # Sequences of accesses only do something when they are long: no slow growth from one byte.
 case $name in fuzz_access) set -- -len_control=0 -max_len=1024 "$@" ;; esac
 "$bin" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \

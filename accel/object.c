@@ -346,7 +346,8 @@ int accel_object_open_judged(const char *name, const void *image, size_t size,
 		goto out;
 	}
 	atomic_init(&obj->refs, 1);
-	memcpy(copy, image, copied);
+	if (copied)
+		memcpy(copy, image, copied);
 	rc = elf_view_init(&v, copy, size, err);
 	if (rc)
 		goto out;

@@ -31,7 +31,8 @@ struct {
 
 static const volatile uint32_t table[4] = {1, 2, 3, 4};
 static volatile uint32_t start = 7; /* .data */
-static volatile uint64_t counter;   /* .bss */
+static volatile uint64_t texts;	    /* .bss, and so is the next: section symbol and addend */
+static volatile uint64_t counter;
 
 static __attribute__((noinline)) uint64_t inner(uint64_t x)
 {
@@ -61,5 +62,18 @@ HR_PROG int count(struct hr_io *io)
 	counter = counter + 1;
 	HR_STORE(state.s.ch[1].z, (uint32_t)counter + start);
 	io->result = *(const volatile char *)&letters[i];
+	return HR_ANSWER;
+}
+
+/* String literals lie in .rodata.str1.1. Answers with a character of one, and how often it was asked. */
+HR_PROG int text(struct hr_io *io)
+{
+	const volatile char *s = io->is_write ? "written" : "read";
+	uint32_t i = io->offset;
+
+	if (i > 3)
+		return HR_PUNT;
+	texts = texts + 1;
+	io->result = (uint64_t)s[i] | texts << 8;
 	return HR_ANSWER;
 }

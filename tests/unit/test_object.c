@@ -60,21 +60,21 @@ static void test_parts(void **state)
 
 	(void)state;
 	assert_string_equal(accel_object_name(obj), "good");
-	assert_int_equal(accel_object_prog_count(obj), 2);
+	assert_int_equal(accel_object_prog_count(obj), 3);
 	assert_non_null(accel_object_find_prog(obj, "compute"));
 	assert_non_null(accel_object_find_prog(obj, "count"));
 	assert_null(accel_object_find_prog(obj, "outer"));
-	assert_null(accel_object_prog(obj, 2));
+	assert_null(accel_object_prog(obj, 3));
 	assert_int_equal(accel_object_state_version(obj), 3);
 	assert_int_equal(accel_object_state_size(obj), 72);
 	for (unsigned i = 0; i < accel_object_map_count(obj); i++)
 		roles[accel_object_map(obj, i)->role]++;
 	assert_int_equal(roles[MAP_STATE], 1);
-	assert_int_equal(roles[MAP_BSS], 2); /* .bss and .data */
-	assert_true(roles[MAP_RODATA] >= 1);
+	assert_int_equal(roles[MAP_BSS], 2);	/* .bss and .data */
+	assert_int_equal(roles[MAP_RODATA], 2); /* .rodata and .rodata.str1.1 */
 	assert_int_equal(accel_object_get(obj) == obj, 1);
 	accel_object_put(obj);
-	assert_int_equal(accel_object_prog_count(obj), 2);
+	assert_int_equal(accel_object_prog_count(obj), 3);
 	accel_object_put(obj);
 	accel_object_put(NULL);
 }
@@ -197,6 +197,12 @@ static void test_run(void **state)
 			page = b.env.map_base[i];
 	memcpy(&z, page + 52, sizeof(z));
 	assert_int_equal(z, 6 + 7);
+	for (uint32_t i = 0; i < 8; i++) {
+		struct hr_io io = {.offset = i / 2, .is_write = i & 1};
+
+		assert_int_equal(bench_run(&b, "text", &io), HR_ANSWER);
+		assert_int_equal(io.result, (uint64_t)(i & 1 ? "written" : "read")[i / 2] | (uint64_t)(i + 1) << 8);
+	}
 	bench_free(&b);
 	accel_object_put(obj);
 }

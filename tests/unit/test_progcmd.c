@@ -87,7 +87,7 @@ static void test_verify(void **state)
 	assert_null(strstr(o.out, "compute"));
 	run(&o, "verify", "good.bpf.o", "inner");
 	assert_int_equal(o.status, 2);
-	assert_non_null(strstr(o.err, "no program inner; there is compute, count\n"));
+	assert_non_null(strstr(o.err, "no program inner; there is compute, count, text\n"));
 }
 
 /* Refused by the loader: one sentence. By the verifier: its reasons, and the others still judged. */

@@ -219,7 +219,17 @@ BENCHES := bench_access
 benches: $(BENCHES:%=$(BUILD)/tests/bench/%)
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIB_OBJS) $(BUILD)/embed.o
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-examples:
+EXAMPLE := $(BUILD)/examples/counter
+examples: $(EXAMPLE)/counter $(EXAMPLE)/counter.bpf.o $(EXAMPLE)/guest.bin
+$(EXAMPLE)/counter: $(EXAMPLE)/counter.o $(BUILD)/libhotreg.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(EXAMPLE)/counter.bpf.o: examples/counter/counter.bpf.c examples/counter/counter.h bpf/hr.h
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+$(EXAMPLE)/guest.bin: examples/counter/guest.S
+	@mkdir -p $(@D)
+	$(CC) -m32 -c -o $(EXAMPLE)/guest.o $<
+	ld -m elf_i386 -e 0x7c00 -Ttext 0x7c00 --oformat binary -o $@ $(EXAMPLE)/guest.o
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h' | grep -v 'insn.def')

@@ -2,13 +2,17 @@
 /*
  * test_insn.c: runs the text tables of tests/insn: each row is a program as assembly and as bytes,
  * with r0 and the memory that RFC 9669 demands. The interpreter must compute them, and the
- * disassembler must print the assembly from the bytes. Then encodings that are none.
+ * disassembler must print the assembly from the bytes. Where bpf(2) is allowed, the kernel must
+ * compute them too: that judges the tables. Then encodings that are none.
  * Run from the top of the source tree.
  */
+#include <bpf/bpf.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -95,9 +99,10 @@ static void run_row(const char *where, struct row *row)
 	}
 }
 
-static void run_table(void **state)
+typedef void row_fn(const char *where, struct row *row);
+
+static void for_rows(const char *name, row_fn *fn)
 {
-	const char *name = *state;
 	unsigned line_number = 0, rows = 0;
 	char path[256], where[300], line[4096];
 	FILE *f;
@@ -113,14 +118,99 @@ static void run_table(void **state)
 		if (!split(line, &row))
 			continue;
 		snprintf(where, sizeof(where), "%s:%u", path, line_number);
-		if (!row.field[2])
+		if (!row.field[2] || (row.field[3] && !row.field[4]))
 			fail_msg("%s: too few columns", where);
-		run_row(where, &row);
+		fn(where, &row);
 		rows++;
 	}
 	fclose(f);
 	assert_true(rows >= 8);
-	print_message("%s: %u rows\n", path, rows);
+}
+
+static void run_table(void **state)
+{
+	for_rows(*state, run_row);
+}
+
+/*
+ * The kernel's turn. A row becomes a subprogram, its memory the stack of a main program that copies
+ * it in from the context and out again, with all 64 bits of r0 behind it.
+ */
+struct kernel_ctx {
+	uint64_t memory[2];
+	uint64_t r0;
+};
+
+static unsigned kernel_ran, kernel_refused;
+
+static void run_row_in_kernel(const char *where, struct row *row)
+{
+	struct bpf_insn insns[80] = {
+		{.code = 0xbf, .dst_reg = 6, .src_reg = 1},		 /* r6 = r1 */
+		{.code = 0x79, .dst_reg = 2, .src_reg = 6},		 /* r2 = *(u64 *)(r6 + 0) */
+		{.code = 0x7b, .dst_reg = 10, .src_reg = 2, .off = -16}, /* *(u64 *)(r10 - 16) = r2 */
+		{.code = 0x79, .dst_reg = 2, .src_reg = 6, .off = 8},
+		{.code = 0x7b, .dst_reg = 10, .src_reg = 2, .off = -8},
+		{.code = 0xbf, .dst_reg = 1, .src_reg = 10},
+		{.code = 0x07, .dst_reg = 1, .imm = -16},
+		{.code = 0x85, .src_reg = 1, .imm = 7},		       /* call the row */
+		{.code = 0x7b, .dst_reg = 6, .src_reg = 0, .off = 16}, /* *(u64 *)(r6 + 16) = r0 */
+		{.code = 0x79, .dst_reg = 2, .src_reg = 10, .off = -16},
+		{.code = 0x7b, .dst_reg = 6, .src_reg = 2},
+		{.code = 0x79, .dst_reg = 2, .src_reg = 10, .off = -8},
+		{.code = 0x7b, .dst_reg = 6, .src_reg = 2, .off = 8},
+		{.code = 0xb7},
+		{.code = 0x95},
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, load, .prog_flags = BPF_F_SLEEPABLE);
+	struct kernel_ctx ctx = {.r0 = 0};
+	LIBBPF_OPTS(bpf_test_run_opts, run, .ctx_in = &ctx, .ctx_size_in = sizeof(ctx));
+	uint8_t after[16];
+	uint32_t size = 0;
+	int fd;
+
+	if (strstr(row->field[0], "bpf_ktime_get_ns")) /* has its own idea of time */
+		return;
+	if (row->field[3])
+		size = from_hex(row->field[3], (uint8_t *)ctx.memory, sizeof(ctx.memory));
+	fd = bpf_prog_load(BPF_PROG_TYPE_SYSCALL, "row", "Dual BSD/GPL", insns,
+		15 + from_hex(row->field[1], (uint8_t *)&insns[15], 64 * 8) / 8, &load);
+	if (fd < 0) { /* dead code, an instruction that this kernel does not know yet */
+		kernel_refused++;
+		return;
+	}
+	if (bpf_prog_test_run_opts(fd, &run))
+		fail_msg("%s: the kernel does not run it: %s", where, strerror(errno));
+	close(fd);
+	kernel_ran++;
+	if (ctx.r0 != strtoull(row->field[2], NULL, 0))
+		fail_msg("%s: in the kernel r0 is %#llx: %s", where, (unsigned long long)ctx.r0, row->field[0]);
+	if (size) {
+		from_hex(row->field[4], after, sizeof(after));
+		if (memcmp(ctx.memory, after, size))
+			fail_msg("%s: in the kernel the memory is another: %s", where, row->field[0]);
+	}
+}
+
+static const char *const tables[] = {
+	"base64", "base32", "divmul64", "divmul32", "jump", "memory", "atomic32", "atomic64", "call"};
+
+static void test_kernel(void **state)
+{
+	const struct bpf_insn nothing[] = {{.code = 0xb7}, {.code = 0x95}};
+	LIBBPF_OPTS(bpf_prog_load_opts, load, .prog_flags = BPF_F_SLEEPABLE);
+	int fd = bpf_prog_load(BPF_PROG_TYPE_SYSCALL, "nothing", "Dual BSD/GPL", nothing, 2, &load);
+
+	(void)state;
+	if (fd < 0) {
+		print_message("test_kernel skipped: bpf(2) is not to be had here: %s\n", strerror(errno));
+		skip();
+	}
+	close(fd);
+	for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+		for_rows(tables[i], run_row_in_kernel);
+	print_message("the kernel agrees on %u rows and refuses to load %u\n", kernel_ran, kernel_refused);
+	assert_true(kernel_ran >= 300);
 }
 
 static bool exists(uint8_t code, unsigned dst, unsigned src, int off, int imm)
@@ -253,6 +343,7 @@ int main(void)
 		TABLE("atomic32"),
 		TABLE("atomic64"),
 		TABLE("call"),
+		cmocka_unit_test(test_kernel),
 		cmocka_unit_test(test_reserved),
 		cmocka_unit_test(test_opcode_count),
 		cmocka_unit_test(test_prepare_refuses),

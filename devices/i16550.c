@@ -360,6 +360,7 @@ static void i16550_reset(struct device *dev)
 	uart->divisor = 12;
 	uart->fifo_enabled = false;
 	uart->trigger = 1;
+	memset(uart->fifo, 0, sizeof(uart->fifo));
 	uart->thre_pending = false;
 	clear_fifo(uart);
 	update_modem(uart);

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test_machine.c: the wiring table: which ranges there are, which of them have programs, where
+ * each interrupt line ends, what ends or resets the VM, and that a reset leaves no trace of what
+ * a guest did.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "devices/machine.h"
+#include "tests/unit/board.h"
+#include "vmm/options.h"
+#include "vmm/vm.h"
+
+struct rig {
+	struct vm vm;
+	struct options opt;
+	char script[64], disk[64], arg[80];
+};
+
+static void temp_file(char path[64], const void *bytes, size_t count)
+{
+	int fd;
+
+	snprintf(path, 64, "%s/hotreg-test-machine-XXXXXX", P_tmpdir);
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, bytes, count), count);
+	close(fd);
+}
+
+static struct rig *rig_new(const char *accel)
+{
+	static const char zeros[8 * 512];
+	struct rig *r = calloc(1, sizeof(*r));
+	struct accel_err err = {.text = ""};
+	char *argv[] = {"--cpu", NULL, "--accel", (char *)accel, "--serial", "none", "--mem", "2M", "--quiet", "--disk",
+		NULL, NULL};
+
+	assert_non_null(r);
+	temp_file(r->script, "#\n", 2);
+	temp_file(r->disk, zeros, sizeof(zeros));
+	snprintf(r->arg, sizeof(r->arg), "script=%s", r->script);
+	argv[1] = r->arg;
+	argv[10] = r->disk;
+	if (options_parse(&r->opt, 11, argv, &err) || vm_create(&r->vm, &r->opt, &err))
+		fail_msg("%s", err.text);
+	return r;
+}
+
+static void rig_free(struct rig *r)
+{
+	vm_destroy(&r->vm);
+	unlink(r->script);
+	unlink(r->disk);
+	free(r);
+}
+
+static int setup(void **state)
+{
+	*state = rig_new("off");
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	rig_free(*state);
+	return 0;
+}
+
+static uint64_t io(struct rig *r, enum io_bus bus, uint64_t addr, unsigned size, bool is_write, uint64_t v)
+{
+	struct io_req req = {
+		.io = {.value = v, .size = (uint8_t)size, .is_write = is_write}, .addr = addr, .bus = bus, .count = 1};
+
+	bus_io(&r->vm.bus, &req);
+	return req.io.result;
+}
+
+static uint8_t in(struct rig *r, uint16_t port)
+{
+	return (uint8_t)io(r, IO_PIO, port, 1, false, 0);
+}
+
+static void out(struct rig *r, uint16_t port, uint8_t v)
+{
+	io(r, IO_PIO, port, 1, true, v);
+}
+
+static const char *const accelerated[] = {"hpet", "i8254", "port61", "pm", "ata.regs", "ata.ctl"};
+
+static void test_bindings(void **state)
+{
+	static const char *const modes[] = {"off", "on", "check"};
+
+	(void)state;
+	for (unsigned m = 0; m < 3; m++) {
+		struct rig *r = rig_new(modes[m]);
+		unsigned slots = 0;
+
+		for (unsigned i = 1; i <= r->vm.bus.range_count; i++)
+			slots += r->vm.bus.ranges[i]->slot != NULL;
+		assert_int_equal(slots, m ? 6 : 0);
+		for (unsigned i = 0; i < 6; i++) {
+			const struct range *range = bus_find_name(&r->vm.bus, accelerated[i]);
+
+			assert_non_null(range);
+			assert_int_equal(range->slot && accel_slot_attached(range->slot), m != 0);
+		}
+		rig_free(r);
+	}
+}
+
+static void test_places(void **state)
+{
+	static const struct {
+		enum io_bus bus;
+		uint64_t addr;
+		const char *name;
+	} places[] = {
+		{IO_PIO, 0x20, "i8259.master"},
+		{IO_PIO, 0xa1, "i8259.slave"},
+		{IO_PIO, 0x4d0, "i8259.elcr"},
+		{IO_PIO, 0x43, "i8254"},
+		{IO_PIO, 0x61, "port61"},
+		{IO_PIO, 0x60, "i8042.data"},
+		{IO_PIO, 0x64, "i8042.status"},
+		{IO_PIO, 0x92, "port92"},
+		{IO_PIO, 0x70, "mc146818"},
+		{IO_PIO, 0x3ff, "i16550"},
+		{IO_PIO, 0x1f0, "ata.data"},
+		{IO_PIO, 0x1f7, "ata.regs"},
+		{IO_PIO, 0x3f6, "ata.ctl"},
+		{IO_PIO, 0x510, "fw_cfg"},
+		{IO_PIO, 0x514, "fw_cfg.dma"},
+		{IO_PIO, 0xcf8, "pci.addr"},
+		{IO_PIO, 0xcff, "pci.data"},
+		{IO_PIO, 0x608, "pm"},
+		{IO_PIO, 0xf4, "debugexit"},
+		{IO_MMIO, 0xfed000f0, "hpet"},
+	};
+	static const uint16_t free_ports[] = {0x22, 0x80, 0x170, 0x177, 0x376, 0x2f8, 0x3f0, 0xe9, 0x402, 0x512};
+	struct rig *r = *state;
+
+	for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		const struct range *range = bus_find(&r->vm.bus, places[i].bus, places[i].addr);
+
+		assert_non_null(range);
+		assert_string_equal(range->name, places[i].name);
+	}
+	for (unsigned i = 0; i < sizeof(free_ports) / sizeof(free_ports[0]); i++)
+		assert_null(bus_find(&r->vm.bus, IO_PIO, free_ports[i]));
+}
+
+/* The request bits of both controllers: 16 lines. */
+static unsigned requests(struct rig *r)
+{
+	out(r, 0x20, 0x0a);
+	out(r, 0xa0, 0x0a);
+	return in(r, 0x20) | (unsigned)in(r, 0xa0) << 8;
+}
+
+/* Both controllers as a PC has them, all masked: requests() starts at 0. */
+static void init_pic(struct rig *r)
+{
+	static const uint8_t icw[2][4] = {{0x11, 0x20, 0x04, 0x01}, {0x11, 0x28, 0x02, 0x01}};
+
+	for (unsigned c = 0; c < 2; c++) {
+		for (unsigned i = 0; i < 4; i++)
+			out(r, (c ? 0xa0 : 0x20) + (i > 0), icw[c][i]);
+		out(r, c ? 0xa1 : 0x21, 0xff);
+	}
+}
+
+static void test_irq_lines(void **state)
+{
+	struct rig *r = *state;
+	uint64_t now = clock_now(&r->vm.clock);
+
+	init_pic(r);
+	assert_int_equal(requests(r), 0x0000);
+	out(r, 0x43, 0x30); /* counter 0, mode 0, 2 pulses: OUT rises soon and stays */
+	out(r, 0x40, 2);
+	out(r, 0x40, 0);
+	clock_advance(&r->vm.clock, now + 100000);
+	assert_int_equal(requests(r), 0x0001);
+	out(r, 0x64, 0x60); /* keyboard: echo, interrupt on */
+	out(r, 0x60, 0x01);
+	out(r, 0x60, 0xee);
+	assert_int_equal(requests(r), 0x0003);
+	out(r, 0x3fc, 0x08); /* COM1: THR empty, OUT2 */
+	out(r, 0x3f9, 0x02);
+	assert_int_equal(requests(r), 0x0013);
+	out(r, 0x70, 0x0b); /* RTC: update-ended interrupt, within a second */
+	out(r, 0x71, 0x12);
+	clock_advance(&r->vm.clock, now + 2100000000ull);
+	assert_int_equal(requests(r) & 0xff00, 0x0100);
+	out(r, 0x1f6, 0xa0); /* ATA: IDLE IMMEDIATE */
+	out(r, 0x1f7, 0xe1);
+	assert_int_equal(requests(r) & 0xff00, 0x4100);
+	io(r, IO_PIO, 0x604, 2, true, 0x0001); /* ACPI: SCI_EN, TMR_EN; the timer's top bit changes within 2.4 s */
+	io(r, IO_PIO, 0x602, 2, true, 0x0001);
+	clock_advance(&r->vm.clock, now + 8000000000ull);
+	assert_int_equal(requests(r) & 0xff00, 0x4300);
+	/* the HPET takes IRQ 0 over in legacy replacement: timer 0, one shot, edge */
+	init_pic(r);
+	io(r, IO_MMIO, 0xfed00100, 8, true, 0x0004);
+	io(r, IO_MMIO, 0xfed00108, 8, true, 1000);
+	io(r, IO_MMIO, 0xfed00010, 8, true, 0x0003);
+	clock_advance(&r->vm.clock, now + 9000000000ull);
+	assert_int_equal(requests(r) & 0x0001, 0x0001);
+	/* nothing reached the CPU, all is masked; unmasking does, by the way of the controller */
+	assert_false(vm_intr_pending(&r->vm));
+	out(r, 0x21, 0xfe);
+	assert_true(vm_intr_pending(&r->vm));
+	assert_int_equal(vm_intr_ack(&r->vm), 0x20);
+	assert_false(vm_intr_pending(&r->vm));
+}
+
+static void test_ways_to_end(void **state)
+{
+	(void)state;
+	for (unsigned way = 0; way < 2; way++) {
+		struct rig *r = rig_new("on");
+
+		assert_false(vm_should_stop(&r->vm));
+		if (way)
+			out(r, 0xf4, 0x10);
+		else
+			io(r, IO_PIO, 0x604, 2, true, 0x2000); /* S5, as the firmware's tables say: SLP_TYP 0 */
+		assert_true(vm_should_stop(&r->vm));
+		assert_int_equal(r->vm.exit_status, way ? 33 : EXIT_GUEST_SHUTDOWN);
+		rig_free(r);
+	}
+}
+
+static void test_ways_to_reset(void **state)
+{
+	static const uint8_t ways[][2] = {{0x64, 0xfe}, {0x92, 0x03}, {0xf9, 0x06}};
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		struct rig *r = rig_new("off");
+
+		out(r, ways[i][0] == 0xf9 ? 0xcf9 : ways[i][0], ways[i][1]);
+		assert_true(vm_reset_pending(&r->vm));
+		rig_free(r);
+	}
+}
+
+/* Reads all there is to read (0x71 is left out: CMOS memory survives a reset, by design). */
+static uint64_t fingerprint(struct rig *r, uint8_t *bytes)
+{
+	uint64_t n = 0;
+
+	for (unsigned port = 0; port < 0x10000; port++)
+		bytes[n++] = port == 0x71 ? 0 : in(r, (uint16_t)port);
+	for (unsigned devfn = 0; devfn < 16; devfn++) {
+		for (unsigned reg = 0; reg < 256; reg++) {
+			io(r, IO_PIO, 0xcf8, 4, true, 0x80000000u | devfn << 8 | (reg & 0xfc));
+			bytes[n++] = in(r, (uint16_t)(0xcfc + (reg & 3)));
+		}
+	}
+	for (unsigned reg = 0; reg < 0x400; reg++)
+		bytes[n++] = (uint8_t)io(r, IO_MMIO, 0xfed00000u + reg, 1, false, 0);
+	return n;
+}
+
+#define FINGERPRINT_BYTES (0x10000 + 16 * 256 + 0x400)
+
+/* A guest writes anything anywhere; after the reset the machine is as new. */
+static void test_reset_leaves_no_trace(void **state)
+{
+	struct rig *fresh = *state;
+	uint8_t *want = malloc(FINGERPRINT_BYTES), *got = malloc(FINGERPRINT_BYTES);
+
+	assert_true(want && got);
+	machine_reset(fresh->vm.machine);
+	assert_int_equal(fingerprint(fresh, want), FINGERPRINT_BYTES);
+	for (uint64_t seed = 1; seed <= 5; seed++) {
+		struct rig *r = rig_new("off");
+		uint64_t random = seed;
+
+		for (unsigned i = 0; i < 30000; i++) {
+			const struct range *range = r->vm.bus.ranges[1 + board_random(&random) % r->vm.bus.range_count];
+			unsigned size = 1u << (board_random(&random) & 3);
+			uint64_t v = board_random(&random) | (uint64_t)board_random(&random) << 32;
+
+			if (range->mapped)
+				io(r, range->bus, range->base + board_random(&random) % range->len, size,
+					board_random(&random) & 3, v);
+		}
+		machine_reset(r->vm.machine);
+		fingerprint(r, got);
+		for (unsigned i = 0; i < FINGERPRINT_BYTES; i++) {
+			if (got[i] != want[i])
+				fail_msg("seed %lu: byte 0x%x is %02x, new it is %02x", (unsigned long)seed, i, got[i],
+					want[i]);
+		}
+		rig_free(r);
+	}
+	free(want);
+	free(got);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bindings),
+		T(test_places),
+		T(test_irq_lines),
+		cmocka_unit_test(test_ways_to_end),
+		cmocka_unit_test(test_ways_to_reset),
+		T(test_reset_leaves_no_trace),
+	};
+
+	return cmocka_run_group_tests_name("machine", tests, NULL, NULL);
+}

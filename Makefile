@@ -35,7 +35,7 @@ UNIT_TESTS += test_runtime test_runtime_threads test_kernel_load
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz
 UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818 test_timer_programs
 UNIT_TESTS += test_cpu_soft test_soft_insn
-UNIT_TESTS += test_multiboot test_boot test_cpu_kvm
+UNIT_TESTS += test_multiboot test_boot test_kvm_probe test_cpu_kvm
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
@@ -88,8 +88,9 @@ $(BUILD)/tests/unit/test_runtime: $(BUILD)/tests/unit/test_runtime.o $(BUILD)/te
 		$(BUILD)/accel/page.o $(BUILD)/accel/runtime.o
 	$(CC) $(LDFLAGS) -Wl,--wrap=syscall,--wrap=write -o $@ $^ -lcmocka -pthread
 
-# KVM: the test stands between the backend and the kernel, to play an older one.
+# KVM: the tests stand between hotreg and the kernel, to play other ones.
 $(BUILD)/tests/unit/test_cpu_kvm: LDFLAGS += -Wl,--wrap=ioctl
+$(BUILD)/tests/unit/test_kvm_probe: LDFLAGS += -Wl,--wrap=ioctl,--wrap=open,--wrap=mmap
 
 -include $(LIB_OBJS:.o=.d) $(BPF_OBJS:.o=.d) $(BUILD)/vmm/main.d $(UNIT_BINS:=.d)
 

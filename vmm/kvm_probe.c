@@ -384,39 +384,38 @@ static void child_main(struct kvm_probe *out, unsigned index)
 	_exit(0);
 }
 
-/* Waits for the child's end, at most TEST_LIMIT_MS. Says in `reason` (may be NULL) when that went wrong. */
-static void child_wait(pid_t pid, int fd, char *reason, size_t reason_bytes)
+/* Waits for the child's end, at most TEST_LIMIT_MS; false: it had to be killed. Says in `reason` what went wrong. */
+static bool child_wait(pid_t pid, int fd, char *reason, size_t reason_bytes)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
-	uint64_t end = now_ns() + TEST_LIMIT_MS * 1000000ull;
-	bool is_late = false;
-	int status = 0;
+	int status = 0, ready;
 
-	while (poll(&p, 1, TEST_LIMIT_MS) < 0 && errno == EINTR)
-		continue;
-	if (!p.revents && now_ns() >= end) {
-		is_late = true;
+	do {
+		ready = poll(&p, 1, TEST_LIMIT_MS);
+	} while (ready < 0 && errno == EINTR);
+	if (ready <= 0)
 		kill(pid, SIGKILL);
-	}
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		continue;
-	if (!reason)
-		return;
-	if (is_late)
+	if (ready <= 0)
 		snprintf(reason, reason_bytes, "did not end within %d s", TEST_LIMIT_MS / 1000);
 	else if (WIFSIGNALED(status))
 		snprintf(reason, reason_bytes, "ended by signal %d", WTERMSIG(status));
+	return ready > 0;
 }
 
-static void run_test(struct kvm_probe *shared, unsigned index)
+/* False: it hung, and so might the others. */
+static bool run_test(struct kvm_probe *shared, unsigned index)
 {
-	bool is_timing = !tests[index].guest;
-	char *reason = is_timing ? NULL : shared->reason[index];
+	char no_reason[sizeof(shared->reason[0])];
+	char *reason = tests[index].guest ? shared->reason[index] : no_reason;
+	bool goes_on = true;
 	int pipe_fds[2];
 	pid_t pid;
 
 	if (pipe(pipe_fds) < 0)
-		return;
+		return true;
+	snprintf(reason, sizeof(no_reason), "ended early");
 	pid = fork();
 	if (pid == 0) {
 		close(pipe_fds[0]); /* the other end closes when the child ends, however it does */
@@ -424,10 +423,11 @@ static void run_test(struct kvm_probe *shared, unsigned index)
 	}
 	close(pipe_fds[1]);
 	if (pid > 0)
-		child_wait(pid, pipe_fds[0], reason, sizeof(shared->reason[0]));
-	else if (reason)
-		snprintf(reason, sizeof(shared->reason[0]), "fork: %s", strerror(errno));
+		goes_on = child_wait(pid, pipe_fds[0], reason, sizeof(no_reason));
+	else
+		snprintf(reason, sizeof(no_reason), "fork: %s", strerror(errno));
 	close(pipe_fds[0]);
+	return goes_on;
 }
 
 static void probe_caps(struct kvm_probe *out, int fd)
@@ -461,8 +461,8 @@ static void probe(struct kvm_probe *out, unsigned test_count)
 	if (shared == MAP_FAILED)
 		return;
 	*shared = *out;
-	for (unsigned i = 0; i < test_count; i++)
-		run_test(shared, i);
+	for (unsigned i = 0; i < test_count && run_test(shared, i); i++)
+		;
 	*out = *shared;
 	munmap(shared, sizeof(*shared));
 	for (unsigned i = 0; i < GUEST_TESTS; i++)

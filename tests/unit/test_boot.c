@@ -30,6 +30,8 @@ static struct {
 	struct cpu_regs regs;
 	unsigned set_count;
 	struct accel_err err;
+	char *paths[16]; /* of file() */
+	unsigned path_count;
 } t;
 
 static int fake_set_regs(struct cpu *cpu, const struct cpu_regs *regs)
@@ -61,11 +63,13 @@ static int tear_down(void **state)
 
 	(void)state;
 	mem_destroy(&t.vm.mem);
+	while (t.path_count)
+		free(t.paths[--t.path_count]);
 	snprintf(command, sizeof(command), "rm -rf %s", t.dir);
 	return system(command);
 }
 
-/* A file of the test's directory; its name lives until the process ends. */
+/* A file of the test's directory; its name lives as long as the test. */
 static const char *file(const char *name, const void *data, size_t bytes)
 {
 	char *path;
@@ -79,7 +83,9 @@ static const char *file(const char *name, const void *data, size_t bytes)
 	else
 		assert_int_equal(ftruncate(fileno(f), (off_t)bytes), 0);
 	fclose(f);
-	return path; /* leaked on purpose: a handful of bytes in a test */
+	assert_true(t.path_count < 16);
+	t.paths[t.path_count++] = path;
+	return path;
 }
 
 static void refused(const char *want)

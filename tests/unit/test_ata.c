@@ -5,10 +5,12 @@
  * each sector's number decides, and a plain array of what was written.
  */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -791,6 +793,33 @@ static void test_read_error(void **state)
 	expect_data(r, 9, 1, 1);
 }
 
+/* The host has no room for the data: ERR with ABRT, and the address of what was not written. */
+static void test_write_error(void **state)
+{
+	struct rig *r = *state;
+	struct rlimit old, limit;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	limit = old;
+	limit.rlim_cur = 101 * 512;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	lba28(r, 100, 3, 0x30);
+	for (unsigned i = 0; i < 256; i++)
+		put_word(r, 0x1111);
+	assert_int_equal(in(r, 7), 0x58); /* the first is fine */
+	for (unsigned i = 0; i < 256; i++)
+		put_word(r, 0x2222);
+	expect_error(r, 0x04);
+	assert_int_equal(in(r, 3), 101);
+	put_word(r, 0x3333); /* the transfer is over */
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	expect_pattern_on_disk(r, 101);
+	expect_pattern_on_disk(r, 102);
+	lba28(r, 101, 1, 0x20);
+	expect_data(r, 101, 1, 1);
+}
+
 /* ---- the programs -------------------------------------------------------------------------- */
 
 /*
@@ -932,6 +961,7 @@ int main(void)
 		T(test_command_during_transfer),
 		cmocka_unit_test_setup_teardown(test_readonly, setup_readonly, teardown),
 		T(test_read_error),
+		T(test_write_error),
 		T(test_program_equals_model),
 		cmocka_unit_test_setup_teardown(test_program_equals_model, setup_empty, teardown),
 		T(test_program_writes_and_sizes),

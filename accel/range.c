@@ -46,8 +46,8 @@ bool span_contains(unsigned bits, const struct span *s, uint64_t value)
 
 bool span_includes(const struct span *outer, const struct span *inner)
 {
-	return tnum_includes(outer->tnum, inner->tnum) && inner->umin >= outer->umin && inner->umax <= outer->umax &&
-	       inner->smin >= outer->smin && inner->smax <= outer->smax;
+	return inner->umin >= outer->umin && inner->umax <= outer->umax && inner->smin >= outer->smin &&
+	       inner->smax <= outer->smax && tnum_includes(outer->tnum, inner->tnum);
 }
 
 void span_set_unsigned(unsigned bits, struct span *s, unsigned __int128 lo, unsigned __int128 hi)
@@ -130,6 +130,12 @@ bool span_settle(unsigned bits, struct span *s)
 {
 	struct span before;
 
+	if (span_is_const(s)) {
+		if (!span_contains(bits, s, s->umin))
+			return false;
+		*s = span_const(bits, s->umin);
+		return true;
+	}
 	do {
 		before = *s;
 		if (!settle_once(bits, s))
@@ -378,7 +384,7 @@ struct range range_sext(unsigned bits, unsigned from, const struct range *a)
 
 struct range range_low(unsigned bits, const struct range *a)
 {
-	return range_of_half(bits, a->half);
+	return a->full.umax <= tnum_ones(bits / 2) ? *a : range_of_half(bits, a->half);
 }
 
 struct range range_swap(unsigned bytes, const struct range *a)

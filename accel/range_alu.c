@@ -225,6 +225,12 @@ struct range range_alu(unsigned bits, bool half, enum range_op op, const struct 
 {
 	struct range r;
 
+	if (range_is_const(a) && range_is_const(b)) {
+		struct span value =
+			half ? span_alu(bits / 2, op, &a->half, &b->half) : span_alu(bits, op, &a->full, &b->full);
+
+		return range_const(bits, value.umin);
+	}
 	if (half)
 		return range_of_half(bits, span_alu(bits / 2, op, &a->half, &b->half));
 	r = range_of_full(bits, span_alu(bits, op, &a->full, &b->full));

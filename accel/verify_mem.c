@@ -36,7 +36,7 @@ static int prepare(struct verifier *v, struct access *a, unsigned reg, int off, 
 	a->reg = reg;
 	a->size = size;
 	a->store = store;
-	a->at = range_alu(RANGE_BITS, false, RANGE_ADD, &r->range, &fixed);
+	a->at = off ? range_alu(RANGE_BITS, false, RANGE_ADD, &r->range, &fixed) : r->range;
 	a->min = a->at.full.smin;
 	a->max = a->at.full.smax;
 	a->fixed = a->min == a->max;

@@ -72,20 +72,32 @@ void state_clear(struct state *st, struct state_budget *budget)
 		state_pop_frame(st, budget);
 }
 
+/* Slots from here on hold nothing. */
+static uint32_t used_slots(const struct frame *f)
+{
+	static const uint8_t nothing[8] = {BYTE_UNINIT};
+	uint32_t n = f->slot_count;
+
+	while (n > 0 && !memcmp(f->slots[n - 1].byte, nothing, 8))
+		n--;
+	return n;
+}
+
 bool state_copy(struct state *to, const struct state *from, struct state_budget *budget)
 {
 	*to = (struct state){.stored = from->stored, .stored_at = from->stored_at};
 	for (uint32_t i = 0; i < from->frame_count; i++) {
 		const struct frame *f = from->frames[i];
+		uint32_t slots = used_slots(f);
 
 		if (!state_push_frame(to, f->func, f->call_insn, budget) ||
-			!frame_reserve(to->frames[i], f->slot_count, budget)) {
+			!frame_reserve(to->frames[i], slots, budget)) {
 			state_clear(to, budget);
 			return false;
 		}
 		memcpy(to->frames[i]->regs, f->regs, sizeof(f->regs));
-		if (f->slot_count)
-			memcpy(to->frames[i]->slots, f->slots, f->slot_count * sizeof(*f->slots));
+		if (slots)
+			memcpy(to->frames[i]->slots, f->slots, slots * sizeof(*f->slots));
 	}
 	return true;
 }

@@ -151,14 +151,14 @@ static int check_insns(struct verifier *v)
 	return rc;
 }
 
-/* Depth of the call chains that start at function f; -1 if one of them comes back to itself. */
+/* Depth of the call chains that start at function f; -1 - g if one of them comes back to function g. */
 static int chain_depth(const struct verifier *v, uint32_t f, int *depth)
 {
 	const struct prog_func *func = &v->prog->funcs[f];
 	int deepest = 0;
 
 	if (depth[f])
-		return depth[f];
+		return depth[f] > 0 ? depth[f] : -1 - (int)f;
 	depth[f] = -1; /* being looked at */
 	for (uint32_t i = func->start; i < func->start + func->count; i++) {
 		const struct code_insn *c = &v->code[i];
@@ -168,7 +168,7 @@ static int chain_depth(const struct verifier *v, uint32_t f, int *depth)
 			continue;
 		below = chain_depth(v, c->target, depth);
 		if (below < 0)
-			return -1;
+			return below;
 		deepest = below > deepest ? below : deepest;
 	}
 	return depth[f] = deepest + 1;
@@ -183,7 +183,7 @@ static int check_calls(struct verifier *v)
 
 		if (d < 0)
 			return verify_refuse_whole(v, "write it as a loop",
-				"function %s calls itself, directly or through others", v->prog->funcs[f].name);
+				"function %s calls itself, directly or through others", v->prog->funcs[-1 - d].name);
 		if (d > PROG_MAX_FRAMES)
 			return verify_refuse_whole(v, "inline some of the functions",
 				"calls nest %d deep; %u frames are allowed", d, PROG_MAX_FRAMES);

@@ -15,7 +15,15 @@
 #include <cmocka.h>
 #include <glob.h>
 
+#include "accel/object.h"
 #include "tests/unit/bpfasm.h"
+
+/* Sanitizers cost this much. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SLOWNESS 20
+#else
+#define SLOWNESS 1
+#endif
 
 struct table_case {
 	char name[96];
@@ -121,13 +129,53 @@ static void test_tables(void **state)
 	}
 	globfree(&files);
 	print_message("%u cases, %u failed\n", count, failed);
-	assert_true(count > 0);
+	assert_true(count >= 150);
 	assert_int_equal(failed, 0);
+}
+
+#define SHIPPED(X) X(i8254) X(hpet) X(pmtimer) X(ata)
+#define DECLARE(name) extern const uint8_t prog_##name##_start[], prog_##name##_end[];
+SHIPPED(DECLARE)
+
+/* Every program that is built into hotreg: accepted, and quickly (the best of five, the machine may be busy). */
+static void test_shipped(void **state)
+{
+#define ROW(name) {#name, prog_##name##_start, prog_##name##_end},
+	static const struct {
+		const char *name;
+		const uint8_t *start, *end;
+	} shipped[] = {SHIPPED(ROW)};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(shipped) / sizeof(shipped[0]); i++) {
+		struct accel_object *obj = NULL;
+		struct accel_err err;
+
+		if (accel_object_open(
+			    shipped[i].name, shipped[i].start, (size_t)(shipped[i].end - shipped[i].start), &obj, &err))
+			fail_msg("%s: %s", shipped[i].name, err.text);
+		assert_true(accel_object_prog_count(obj) > 0);
+		for (unsigned n = 0; n < accel_object_prog_count(obj); n++) {
+			struct prog p = *accel_object_prog(obj, n);
+			uint64_t best = UINT64_MAX;
+
+			for (unsigned run = 0; run < 5; run++) {
+				assert_int_equal(verify_prog(&p, &err), 0);
+				best = p.verify_ns < best ? p.verify_ns : best;
+			}
+			print_message("%s: %u instructions, %u states, worst case %llu, %llu us\n", p.name,
+				p.insn_count, p.states, (unsigned long long)p.worst_case,
+				(unsigned long long)best / 1000);
+			assert_true(p.worst_case > 0 && p.states > 0);
+			assert_true(best <= UINT64_C(5000000) * SLOWNESS);
+		}
+		accel_object_put(obj);
+	}
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_tables)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_tables), cmocka_unit_test(test_shipped)};
 
 	return cmocka_run_group_tests_name("verifier", tests, NULL, NULL);
 }

@@ -120,7 +120,7 @@ $(BUILD)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
 GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
 	-mgeneral-regs-only -Wall -Wextra -Werror -Itests/guest
 GUESTS := regbench smp_hpet
-GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img
+GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/resets.bin
 
 .PHONY: guests
 guests: $(GUEST_BINS)
@@ -146,6 +146,10 @@ $(BUILD)/guest/grub.img: scripts/grub-image.sh tests/guest/grub.cfg
 	@mkdir -p $(@D)
 	scripts/grub-image.sh $@ tests/guest/grub.cfg
 .SECONDARY:
+$(BUILD)/guest/resets.bin: tests/guest/resets.S
+	@mkdir -p $(@D)
+	$(CC) -m32 -c -o $(BUILD)/guest/resets.o $<
+	ld -m elf_i386 -Ttext 0x7c00 --oformat binary -o $@ $(BUILD)/guest/resets.o
 $(BUILD)/guest/bootsect.img: tests/guest/bootsect.S
 	@mkdir -p $(@D)
 	$(CC) -m32 -c -o $(BUILD)/guest/bootsect.o $<

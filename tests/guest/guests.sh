@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# guests.sh TEST [CPU] [ACCEL]: one test with a real guest. TEST is seabios, grub, regbench, smp or
+# guests.sh TEST [CPU] [ACCEL]: one test with a guest. TEST is seabios, grub, regbench, smp, resets or
 # wrong-program; CPU kvm or soft; ACCEL off, on or check. Status 0, or 77 with a last line that says why
 # it is skipped. Called from tests/list.txt; HOTREG and BUILD (default build) can be set.
 set -u
@@ -74,6 +74,11 @@ regbench)
 	want "$dir/debugcon.txt" "regbench: counters ok, IDE status 00000050"
 	want "$dir/debugcon.txt" "regbench: done"
 	want_answers
+	;;
+resets)
+	run --kernel "$build/guest/resets.bin" --serial none --debugcon "$dir/debugcon.txt" --timeout 60
+	want_status 67
+	[ "$(cat "$dir/debugcon.txt")" = hkct ] || die "debug console instead of 'hkct': '$(cat "$dir/debugcon.txt")'"
 	;;
 smp)
 	"$hotreg" doctor | grep -q "long mode *works" || skip "needs long mode, which this KVM does not do"

@@ -223,12 +223,13 @@ int chardev_input_fd(const struct chardev *chr)
 	return chr ? chr->in_fd : -1;
 }
 
-/* Takes the Ctrl-A sequences out of what was typed. True: the person wants to quit. */
+/* Takes the Ctrl-A sequences out of what was typed. True: the person wants to quit, and typed *bytes before. */
 static bool filter_escapes(struct chardev *chr, uint8_t *buf, size_t *bytes)
 {
 	size_t kept = 0;
+	bool quit = false;
 
-	for (size_t i = 0; i < *bytes; i++) {
+	for (size_t i = 0; i < *bytes && !quit; i++) {
 		uint8_t c = buf[i];
 
 		if (!chr->saw_ctrl_a && c == CTRL_A) {
@@ -237,8 +238,7 @@ static bool filter_escapes(struct chardev *chr, uint8_t *buf, size_t *bytes)
 		}
 		if (chr->saw_ctrl_a) {
 			chr->saw_ctrl_a = false;
-			if (c == 'x' || c == 'X')
-				return true;
+			quit = c == 'x' || c == 'X';
 			if (c == 'c' || c == 'C')
 				c = CTRL_C;
 			else if (c != CTRL_A)
@@ -247,7 +247,7 @@ static bool filter_escapes(struct chardev *chr, uint8_t *buf, size_t *bytes)
 		buf[kept++] = c;
 	}
 	*bytes = kept;
-	return false;
+	return quit;
 }
 
 int chardev_input(struct chardev *chr)
@@ -255,6 +255,7 @@ int chardev_input(struct chardev *chr)
 	uint8_t buf[256];
 	ssize_t n = read(chr->in_fd, buf, sizeof(buf));
 	size_t bytes;
+	bool quit;
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
@@ -263,9 +264,8 @@ int chardev_input(struct chardev *chr)
 		return 0;
 	}
 	bytes = (size_t)n;
-	if (chr->is_raw && filter_escapes(chr, buf, &bytes))
-		return 1;
+	quit = chr->is_raw && filter_escapes(chr, buf, &bytes);
 	if (chr->rx && bytes > 0)
 		chr->rx(chr->rx_opaque, buf, bytes);
-	return 0;
+	return quit;
 }

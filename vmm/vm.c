@@ -87,7 +87,7 @@ struct irq_line vm_intr_line(struct vm *vm)
 
 /* ---- building ------------------------------------------------------------------------------- */
 
-/* What --accel comes to, with the one line about it. */
+/* What --accel comes to. */
 static int pick_mode(const struct options *opt, enum accel_mode *mode, struct accel_err *err)
 {
 	switch (opt->accel) {
@@ -101,10 +101,6 @@ static int pick_mode(const struct options *opt, enum accel_mode *mode, struct ac
 		err_set(err, "--accel on=kernel: this hotreg cannot run programs inside KVM; use --accel on=vmm");
 		return -ENOTSUP;
 	case OPT_ACCEL_AUTO:
-		if (!opt->quiet)
-			fprintf(stderr, "hotreg: accel: vmm tier, programs run in the vCPU threads"
-					" (not in the kernel: this hotreg has no kernel tier)\n");
-		break;
 	case OPT_ACCEL_ON:
 	case OPT_ACCEL_ON_VMM:
 		break;
@@ -113,26 +109,35 @@ static int pick_mode(const struct options *opt, enum accel_mode *mode, struct ac
 	return 0;
 }
 
-static void pick_cpu(struct vm *vm)
+/* `why` is left empty unless there was a choice. */
+static void pick_cpu(struct vm *vm, char *why, size_t why_bytes)
 {
-	char why[256] = "";
-
 	switch (vm->opt->cpu) {
 	case OPT_CPU_KVM:
 		vm->cpu_ops = &cpu_kvm_ops;
-		return;
+		break;
 	case OPT_CPU_SOFT:
 		vm->cpu_ops = &cpu_soft_ops;
-		return;
+		break;
 	case OPT_CPU_SCRIPT:
 		vm->cpu_ops = &cpu_script_ops;
-		return;
+		break;
 	case OPT_CPU_AUTO:
+		vm->cpu_ops = doctor_auto_cpu(vm->opt, why, why_bytes);
 		break;
 	}
-	vm->cpu_ops = doctor_auto_cpu(vm->opt, why, sizeof(why));
-	if (!vm->opt->quiet)
-		fprintf(stderr, "hotreg: cpu: %s\n", why);
+}
+
+/* What "auto" came to: only once the VM stands, since a refusal is one line. */
+static void tell_choices(const struct vm *vm, const char *cpu_why)
+{
+	if (vm->opt->quiet)
+		return;
+	if (cpu_why[0])
+		fprintf(stderr, "hotreg: cpu: %s\n", cpu_why);
+	if (vm->opt->accel == OPT_ACCEL_AUTO)
+		fprintf(stderr, "hotreg: accel: vmm tier, programs run in the vCPU threads"
+				" (not in the kernel: this hotreg has no kernel tier)\n");
 }
 
 static int open_outputs(struct vm *vm, struct accel_err *err)
@@ -173,11 +178,12 @@ static int attach_stats(struct vm *vm, struct accel_err *err)
 /* Everything that stands on the clock, the memory and the bus. vm_destroy() undoes a part of it as well. */
 static int build_machine(struct vm *vm, struct accel_err *err)
 {
+	char cpu_why[256] = "";
 	int rc = open_outputs(vm, err);
 
 	if (rc)
 		return rc;
-	pick_cpu(vm);
+	pick_cpu(vm, cpu_why, sizeof(cpu_why));
 	rc = vm->cpu_ops->setup(vm, err);
 	if (rc)
 		return rc;
@@ -189,6 +195,8 @@ static int build_machine(struct vm *vm, struct accel_err *err)
 	vm->bus.trace = vm->trace;
 	if (!rc && vm->opt->cpu != OPT_CPU_SCRIPT)
 		rc = boot_load(vm, err);
+	if (!rc)
+		tell_choices(vm, cpu_why);
 	return rc;
 }
 

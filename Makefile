@@ -101,7 +101,7 @@ REFUSED := none version0 wrong_size pointer hole tail union bits int128 empty_ar
 	hidden_state no_head tiny_state two_states extern_var extern_func maps section data_section data_pointer \
 	func_address indirect static_prog calls_prog core packet no_prog reads_beyond
 TEST_OBJS := $(BUILD)/tests/obj/good.bpf.o $(REFUSED:%=$(BUILD)/tests/obj/refused_%.bpf.o)
-$(BUILD)/tests/unit/test_kernel_load: | $(BUILD)/tests/obj/good.bpf.o
+$(BUILD)/tests/unit/test_kernel_load: | $(BUILD)/tests/obj/good.bpf.o $(BUILD)/examples/counter/counter.bpf.o
 $(BUILD)/tests/unit/test_runtime_threads: | $(BUILD)/tests/prog/threads.bpf.o
 $(BUILD)/tests/unit/test_object $(BUILD)/tests/unit/test_elfcheck $(BUILD)/tests/unit/test_progcmd: | $(TEST_OBJS)
 $(BUILD)/tests/obj/good.bpf.o: tests/obj/good.bpf.c bpf/hr.h

@@ -44,7 +44,7 @@ extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
 /* First by steps below the shortest tick (HPET, 10 ns), then one by one. */
 #define COARSE_NS 8
 
-static char obj_dir[512];
+static char build_dir[512];
 static char libbpf_log[65536];
 static size_t libbpf_log_len;
 
@@ -308,7 +308,7 @@ static struct hr_io next_access(unsigned n, uint32_t busy)
 	io.offset = n / 8 % 0x400;
 	if (n >= CASES / 4) {
 		io.is_write = rng() % 4 == 0;
-		io.offset = rng() % 2 ? busy + (uint32_t)(rng() % 4) : (uint32_t)(rng() % 0x400);
+		io.offset = rng() % 2 ? busy + (uint32_t)(rng() % 8) : (uint32_t)(rng() % 0x400);
 		if (rng() % 2)
 			io.size = 1;
 		if (rng() % 64 == 0)
@@ -417,25 +417,40 @@ static void kernel_pmtimer(void **state)
 	IMAGE(pmtimer, 8);
 }
 
-/* The loader's own test object: subprograms, .bss, .data and .rodata. */
-static void kernel_good(void **state)
+static void compare_file(const char *path, uint32_t busy)
 {
-	char path[600];
+	const char *name = strrchr(path, '/') + 1;
 	struct stat st;
 	void *image;
-	FILE *f;
+	FILE *f = fopen(path, "rb");
 
-	(void)state;
-	snprintf(path, sizeof(path), "%s/good.bpf.o", obj_dir);
-	f = fopen(path, "rb");
 	if (!f)
 		fail_msg("%s: %s", path, strerror(errno));
 	assert_int_equal(fstat(fileno(f), &st), 0);
 	image = malloc((size_t)st.st_size);
 	assert_int_equal(fread(image, 1, (size_t)st.st_size, f), st.st_size);
 	fclose(f);
-	compare_image("good.bpf.o", image, (size_t)st.st_size, 0);
+	compare_image(name, image, (size_t)st.st_size, busy);
 	free(image);
+}
+
+/* The loader's own test object: subprograms, .bss, .data and .rodata. */
+static void kernel_good(void **state)
+{
+	char path[600];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/tests/obj/good.bpf.o", build_dir);
+	compare_file(path, 0);
+}
+
+static void kernel_counter(void **state)
+{
+	char path[600];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/examples/counter/counter.bpf.o", build_dir);
+	compare_file(path, 0);
 }
 
 int main(int argc, char **argv)
@@ -446,10 +461,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test(kernel_i8254),
 		cmocka_unit_test(kernel_pmtimer),
 		cmocka_unit_test(kernel_good),
+		cmocka_unit_test(kernel_counter),
 	};
 	char *slash = argc ? strrchr(argv[0], '/') : NULL;
 
-	snprintf(obj_dir, sizeof(obj_dir), "%.*s/../obj", slash ? (int)(slash - argv[0]) : 1, slash ? argv[0] : ".");
+	snprintf(build_dir, sizeof(build_dir), "%.*s/../..", slash ? (int)(slash - argv[0]) : 1, slash ? argv[0] : ".");
 	libbpf_set_print(keep_log);
 	return cmocka_run_group_tests_name("kernel_load", tests, NULL, NULL);
 }

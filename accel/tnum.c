@@ -5,31 +5,6 @@
  */
 #include "accel/tnum.h"
 
-struct tnum tnum_const(uint64_t value)
-{
-	return (struct tnum){value, 0};
-}
-
-struct tnum tnum_unknown(unsigned bits)
-{
-	return (struct tnum){0, tnum_ones(bits)};
-}
-
-struct tnum tnum_span(uint64_t min, uint64_t max)
-{
-	uint64_t differ = min ^ max;
-	unsigned low = differ ? 64 - (unsigned)__builtin_clzll(differ) : 0;
-	uint64_t mask = tnum_ones(low);
-
-	/* Bits above the highest one in which the ends differ are common to all between them. */
-	return (struct tnum){min & ~mask, mask};
-}
-
-struct tnum tnum_trunc(struct tnum a, unsigned bits)
-{
-	return (struct tnum){a.value & tnum_ones(bits), a.mask & tnum_ones(bits)};
-}
-
 static uint64_t extend(uint64_t v, unsigned from, unsigned to)
 {
 	uint64_t sign = UINT64_C(1) << (from - 1);
@@ -42,43 +17,6 @@ struct tnum tnum_sext(struct tnum a, unsigned from, unsigned to)
 {
 	/* An unknown sign makes all copies of it unknown: extending both words does that. */
 	return (struct tnum){extend(a.value, from, to), extend(a.mask, from, to)};
-}
-
-bool tnum_is_const(struct tnum a)
-{
-	return a.mask == 0;
-}
-
-bool tnum_equal(struct tnum a, struct tnum b)
-{
-	return a.value == b.value && a.mask == b.mask;
-}
-
-bool tnum_contains(struct tnum a, uint64_t value)
-{
-	return (value & ~a.mask) == a.value;
-}
-
-bool tnum_includes(struct tnum outer, struct tnum inner)
-{
-	return (inner.mask & ~outer.mask) == 0 && (inner.value & ~outer.mask) == outer.value;
-}
-
-bool tnum_intersect(struct tnum a, struct tnum b, struct tnum *out)
-{
-	uint64_t mask = a.mask & b.mask;
-
-	if ((a.value ^ b.value) & ~a.mask & ~b.mask)
-		return false;
-	*out = (struct tnum){(a.value | b.value) & ~mask, mask};
-	return true;
-}
-
-struct tnum tnum_join(struct tnum a, struct tnum b)
-{
-	uint64_t mask = a.mask | b.mask | (a.value ^ b.value);
-
-	return (struct tnum){a.value & ~mask, mask};
 }
 
 /*

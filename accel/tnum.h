@@ -24,18 +24,73 @@ static inline uint64_t tnum_ones(unsigned bits)
 	return bits >= 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1;
 }
 
-struct tnum tnum_const(uint64_t value);
-struct tnum tnum_unknown(unsigned bits);	      /* 0 .. 2^bits - 1 */
-struct tnum tnum_span(uint64_t min, uint64_t max);    /* the smallest that holds min..max */
-struct tnum tnum_trunc(struct tnum a, unsigned bits); /* modulo 2^bits */
-struct tnum tnum_sext(struct tnum a, unsigned from, unsigned to);
+static inline struct tnum tnum_const(uint64_t value)
+{
+	return (struct tnum){value, 0};
+}
 
-bool tnum_is_const(struct tnum a);
-bool tnum_equal(struct tnum a, struct tnum b);
-bool tnum_contains(struct tnum a, uint64_t value);
-bool tnum_includes(struct tnum outer, struct tnum inner);
-bool tnum_intersect(struct tnum a, struct tnum b, struct tnum *out); /* false: nothing in common */
-struct tnum tnum_join(struct tnum a, struct tnum b);
+/* 0 .. 2^bits - 1 */
+static inline struct tnum tnum_unknown(unsigned bits)
+{
+	return (struct tnum){0, tnum_ones(bits)};
+}
+
+/* The smallest that holds min..max. */
+static inline struct tnum tnum_span(uint64_t min, uint64_t max)
+{
+	uint64_t differ = min ^ max;
+	unsigned low = differ ? 64 - (unsigned)__builtin_clzll(differ) : 0;
+	uint64_t mask = tnum_ones(low);
+
+	/* Bits above the highest one in which the ends differ are common to all between them. */
+	return (struct tnum){min & ~mask, mask};
+}
+
+/* Modulo 2^bits. */
+static inline struct tnum tnum_trunc(struct tnum a, unsigned bits)
+{
+	return (struct tnum){a.value & tnum_ones(bits), a.mask & tnum_ones(bits)};
+}
+
+static inline bool tnum_is_const(struct tnum a)
+{
+	return a.mask == 0;
+}
+
+static inline bool tnum_equal(struct tnum a, struct tnum b)
+{
+	return a.value == b.value && a.mask == b.mask;
+}
+
+static inline bool tnum_contains(struct tnum a, uint64_t value)
+{
+	return (value & ~a.mask) == a.value;
+}
+
+static inline bool tnum_includes(struct tnum outer, struct tnum inner)
+{
+	return (inner.mask & ~outer.mask) == 0 && (inner.value & ~outer.mask) == outer.value;
+}
+
+/* False: nothing in common. */
+static inline bool tnum_intersect(struct tnum a, struct tnum b, struct tnum *out)
+{
+	uint64_t mask = a.mask & b.mask;
+
+	if ((a.value ^ b.value) & ~a.mask & ~b.mask)
+		return false;
+	*out = (struct tnum){(a.value | b.value) & ~mask, mask};
+	return true;
+}
+
+static inline struct tnum tnum_join(struct tnum a, struct tnum b)
+{
+	uint64_t mask = a.mask | b.mask | (a.value ^ b.value);
+
+	return (struct tnum){a.value & ~mask, mask};
+}
+
+struct tnum tnum_sext(struct tnum a, unsigned from, unsigned to);
 
 struct tnum tnum_add(struct tnum a, struct tnum b);
 struct tnum tnum_sub(struct tnum a, struct tnum b);

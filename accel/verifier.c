@@ -108,35 +108,38 @@ static void forget(struct verifier *v)
 static int meet(struct verifier *v)
 {
 	struct node **list = &v->kept[v->pc], *n;
+	struct packed_state *packed;
 	unsigned tried = 0;
 
 	forget(v);
+	packed = state_pack(&v->now, &v->budget);
+	if (!packed)
+		return verify_no_memory(v);
 	for (struct node **at = list; *at && tried < VERIFY_MAX_TRIED; at = &(*at)->next, tried++) {
 		n = *at;
-		if (!state_includes(&n->state, &v->now))
-			continue;
-		if (n->open == 0) {
-			*at = n->next; /* what helped once is tried first */
-			n->next = *list;
-			*list = n;
-			close_path(v, v->steps + n->longest);
-			v->ended = true;
-			return 0;
-		}
 		/* Depth first, a state with anything left to explore lies on the path to here. */
-		if (state_includes(&v->now, &n->state))
+		if (n->open && packed_equal(n->state, packed)) {
+			packed_free(packed, &v->budget);
 			return verify_refuse(v, -1, -1,
 				"count towards a bound that the verifier can see, and let nothing else decide the end",
 				"infinite loop: this point is reached again with nothing changed that could end it");
+		}
+		if (n->open || !packed_includes(n->state, &v->now))
+			continue;
+		*at = n->next; /* what helped once is tried first */
+		n->next = *list;
+		*list = n;
+		packed_free(packed, &v->budget);
+		close_path(v, v->steps + n->longest);
+		v->ended = true;
+		return 0;
 	}
 	n = budgeted(v, NULL, 0, sizeof(*n));
-	if (!n)
-		return verify_no_memory(v);
-	*n = (struct node){.next = *list, .parent = v->parent, .steps = v->steps, .open = 1};
-	if (!state_copy(&n->state, &v->now, &v->budget)) {
-		free(n);
+	if (!n) {
+		packed_free(packed, &v->budget);
 		return verify_no_memory(v);
 	}
+	*n = (struct node){.next = *list, .parent = v->parent, .state = packed, .steps = v->steps, .open = 1};
 	*list = n;
 	v->parent = n;
 	v->steps = 0;
@@ -185,7 +188,7 @@ static void clean_up(struct verifier *v)
 			struct node *n = v->kept[i];
 
 			v->kept[i] = n->next;
-			state_clear(&n->state, &v->budget);
+			packed_free(n->state, &v->budget);
 			free(n);
 		}
 	}
@@ -196,7 +199,7 @@ static void clean_up(struct verifier *v)
 
 int verify_prog(struct prog *p, struct accel_err *err)
 {
-	uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
+	uint64_t start_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	struct verifier v = {.prog = p, .err = err, .budget.limit = VERIFY_MAX_BYTES};
 	int rc;
 
@@ -216,7 +219,7 @@ int verify_prog(struct prog *p, struct accel_err *err)
 		p->reads_time = v.reads_time;
 		p->worst_case = v.worst_case;
 		p->states = v.states;
-		p->verify_ns = clock_ns(CLOCK_MONOTONIC) - start_ns;
+		p->verify_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start_ns;
 	}
 	clean_up(&v);
 	return rc;

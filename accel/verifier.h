@@ -33,7 +33,7 @@ struct code_insn {
 struct node {
 	struct node *next;   /* at the same instruction */
 	struct node *parent; /* the kept state before it on its path */
-	struct state state;
+	struct packed_state *state;
 	uint64_t steps;	  /* instructions from the parent to here */
 	uint64_t longest; /* instructions from here to the end, the most seen */
 	uint32_t open;	  /* continuations not yet explored; 0: the verdict is in */

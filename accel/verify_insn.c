@@ -120,8 +120,11 @@ static int move(struct verifier *v, const struct insn_desc *d, const struct bpf_
 		*dst = reg_scalar(d->bits == 64 ? wide : range_low(RANGE_BITS, &wide));
 		return 0;
 	}
-	if (!src->link && !range_is_const(&src->range))
+	if (!src->link && !range_is_const(&src->range)) {
 		src->link = ++v->last_link;
+		src->half_link = false;
+		src->delta = 0;
+	}
 	*dst = *src;
 	if (d->bits == 32) {
 		if (src->range.full.umax > UINT32_MAX)

@@ -368,54 +368,184 @@ static bool reg_includes(const struct reg *outer, const struct reg *inner, struc
 	       range_includes(&outer->range, &inner->range) && link_includes(outer, inner, pairing);
 }
 
-static bool slot_includes(const struct slot *outer, const struct slot *inner, struct pairing *pairing)
+/* A slot's content is `byte` with the numbers or the pointer that it refers to. */
+static bool slot_includes(
+	const uint8_t *byte, const struct reg *const spill[2], const struct slot *inner, struct pairing *pairing)
 {
 	bool inner_is_pointer = inner->byte[0] == BYTE_WHOLE && reg_is_pointer(&inner->spill[0]);
 
-	if (outer->byte[0] == BYTE_WHOLE)
-		return inner->byte[0] == BYTE_WHOLE && reg_includes(&outer->spill[0], &inner->spill[0], pairing);
+	if (byte[0] == BYTE_WHOLE)
+		return inner->byte[0] == BYTE_WHOLE && reg_includes(spill[0], &inner->spill[0], pairing);
 	for (unsigned i = 0; i < 8; i++) {
-		if (outer->byte[i] == BYTE_UNINIT)
+		if (byte[i] == BYTE_UNINIT)
 			continue;
 		if (inner->byte[i] == BYTE_UNINIT || inner_is_pointer)
 			return false;
-		if (outer->byte[i] == BYTE_HALF && inner->byte[i] != BYTE_HALF)
+		if (byte[i] == BYTE_HALF && inner->byte[i] != BYTE_HALF)
 			return false;
 	}
 	for (unsigned h = 0; h < 2; h++) {
-		if (outer->byte[4 * h] == BYTE_HALF && !reg_includes(&outer->spill[h], &inner->spill[h], pairing))
+		if (byte[4 * h] == BYTE_HALF && !reg_includes(spill[h], &inner->spill[h], pairing))
 			return false;
 	}
 	return true;
 }
 
-static bool frame_includes(const struct frame *outer, const struct frame *inner, struct pairing *pairing)
+/* ---- packing --------------------------------------------------------------------------- */
+
+/* What precedes the registers and slots of a frame. All parts are multiples of 8 bytes. */
+struct packed_frame {
+	uint32_t func, call_insn;
+	uint32_t regs; /* bit map of those that follow */
+	uint32_t slots;
+};
+
+/* Names of links in the order in which they turn up, and the delta of the first that did. */
+struct renaming {
+	uint32_t count;
+	uint32_t link[MAX_PAIRS];
+	uint64_t delta[MAX_PAIRS];
+};
+
+static void pack_reg(uint8_t **at, const struct reg *r, struct renaming *names)
+{
+	struct reg *to = (struct reg *)*at;
+	uint32_t n = 0;
+
+	*at += sizeof(*to);
+	memset(to, 0, sizeof(*to)); /* its padding too: equal states are equal bytes */
+	to->kind = r->kind;
+	to->index = r->index;
+	to->range = r->range;
+	if (r->kind != REG_SCALAR || !r->link)
+		return;
+	while (n < names->count && names->link[n] != r->link)
+		n++;
+	if (n == MAX_PAIRS) { /* never more than this many are told apart: their bytes just differ */
+		to->link = MAX_PAIRS + r->link;
+		to->delta = r->delta;
+	} else {
+		if (n == names->count) {
+			names->link[n] = r->link;
+			names->delta[n] = r->delta;
+			names->count++;
+		}
+		to->link = n + 1;
+		to->delta = r->delta - names->delta[n];
+	}
+	to->half_link = r->half_link;
+}
+
+/* The numbers or the pointer that a slot's bytes refer to. */
+static unsigned slot_spills(const uint8_t *byte)
+{
+	return (byte[0] == BYTE_WHOLE || byte[0] == BYTE_HALF) | (byte[4] == BYTE_HALF) << 1;
+}
+
+static size_t packed_size(const struct state *st)
+{
+	size_t size = sizeof(struct packed_state);
+
+	for (uint32_t i = 0; i < st->frame_count; i++) {
+		const struct frame *f = st->frames[i];
+		uint32_t slots = used_slots(f);
+
+		size += sizeof(struct packed_frame) + 8 * slots;
+		for (unsigned r = 0; r < BPF_REG_10; r++)
+			size += f->regs[r].kind != REG_UNINIT ? sizeof(struct reg) : 0;
+		for (uint32_t s = 0; s < slots; s++)
+			size += (unsigned)__builtin_popcount(slot_spills(f->slots[s].byte)) * sizeof(struct reg);
+	}
+	return size;
+}
+
+struct packed_state *state_pack(const struct state *st, struct state_budget *budget)
+{
+	size_t size = packed_size(st);
+	struct packed_state *p = take(budget, size);
+	struct renaming names;
+	uint8_t *at;
+
+	if (!p)
+		return NULL;
+	names.count = 0;
+	*p = (struct packed_state){size, st->frame_count, st->stored};
+	at = (uint8_t *)(p + 1);
+	for (uint32_t i = 0; i < st->frame_count; i++) {
+		const struct frame *f = st->frames[i];
+		struct packed_frame *h = (struct packed_frame *)at;
+
+		*h = (struct packed_frame){f->func, f->call_insn, 0, used_slots(f)};
+		at += sizeof(*h);
+		for (unsigned r = 0; r < BPF_REG_10; r++) {
+			if (f->regs[r].kind == REG_UNINIT)
+				continue;
+			h->regs |= 1u << r;
+			pack_reg(&at, &f->regs[r], &names);
+		}
+		for (uint32_t s = 0; s < h->slots; s++) {
+			const struct slot *slot = &f->slots[s];
+			unsigned spills = slot_spills(slot->byte);
+
+			memcpy(at, slot->byte, 8);
+			at += 8;
+			for (unsigned k = 0; k < 2; k++) {
+				if (spills >> k & 1)
+					pack_reg(&at, &slot->spill[k], &names);
+			}
+		}
+	}
+	return p;
+}
+
+void packed_free(struct packed_state *p, struct state_budget *budget)
+{
+	give(budget, p, p ? p->size : 0);
+}
+
+bool packed_equal(const struct packed_state *a, const struct packed_state *b)
+{
+	return a->size == b->size && !memcmp(a, b, a->size);
+}
+
+bool packed_includes(const struct packed_state *outer, const struct state *inner)
 {
 	static const struct slot empty;
-
-	if (outer->func != inner->func || outer->call_insn != inner->call_insn)
-		return false;
-	for (unsigned i = 0; i < BPF_REG_10; i++) {
-		if (!reg_includes(&outer->regs[i], &inner->regs[i], pairing))
-			return false;
-	}
-	for (uint32_t i = 0; i < outer->slot_count; i++) {
-		if (!slot_includes(&outer->slots[i], i < inner->slot_count ? &inner->slots[i] : &empty, pairing))
-			return false;
-	}
-	return true;
-}
-
-bool state_includes(const struct state *outer, const struct state *inner)
-{
+	const uint8_t *at = (const uint8_t *)(outer + 1);
 	struct pairing pairing;
 
 	pairing.count = 0;
 	if (outer->frame_count != inner->frame_count || (inner->stored && !outer->stored))
 		return false;
-	for (uint32_t i = inner->frame_count; i-- > 0;) {
-		if (!frame_includes(outer->frames[i], inner->frames[i], &pairing))
+	for (uint32_t i = 0; i < inner->frame_count; i++) {
+		const struct packed_frame *h = (const struct packed_frame *)at;
+		const struct frame *f = inner->frames[i];
+
+		if (h->func != f->func || h->call_insn != f->call_insn)
 			return false;
+		at += sizeof(*h);
+		for (unsigned r = 0; r < BPF_REG_10; r++) {
+			if (!(h->regs >> r & 1))
+				continue;
+			if (!reg_includes((const struct reg *)at, &f->regs[r], &pairing))
+				return false;
+			at += sizeof(struct reg);
+		}
+		for (uint32_t s = 0; s < h->slots; s++) {
+			const uint8_t *byte = at;
+			unsigned spills = slot_spills(byte);
+			const struct reg *spill[2] = {NULL, NULL};
+
+			at += 8;
+			for (unsigned k = 0; k < 2; k++) {
+				if (!(spills >> k & 1))
+					continue;
+				spill[k] = (const struct reg *)at;
+				at += sizeof(struct reg);
+			}
+			if (!slot_includes(byte, spill, s < f->slot_count ? &f->slots[s] : &empty, &pairing))
+				return false;
+		}
 	}
 	return true;
 }

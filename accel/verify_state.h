@@ -124,7 +124,20 @@ void state_cut_links(struct state *st);
 /* After r was narrowed: narrows what is linked to it. False: this contradicts, the path is impossible. */
 bool state_spread(struct state *st, const struct reg *r);
 
+/*
+ * A state to be kept and compared with: only what is known, and links by new names, so that states
+ * that know the same are the same bytes.
+ */
+struct packed_state {
+	size_t size; /* with what follows */
+	uint32_t frame_count;
+	uint32_t stored;
+};
+
+struct packed_state *state_pack(const struct state *st, struct state_budget *budget); /* NULL: no memory or budget */
+void packed_free(struct packed_state *p, struct state_budget *budget);		      /* NULL is fine */
+bool packed_equal(const struct packed_state *a, const struct packed_state *b);
 /* Everything that can happen from `inner` on can happen from `outer` on. */
-bool state_includes(const struct state *outer, const struct state *inner);
+bool packed_includes(const struct packed_state *outer, const struct state *inner);
 
 #endif

@@ -260,7 +260,7 @@ static void next_page(struct both *b)
 	static const uint64_t hz[] = {1193182, 3579545, 100000000, 1000000000};
 	const struct prog_map *map = accel_object_map(b->ours, b->state_map);
 	uint8_t *page = b->before[b->state_map];
-	unsigned changes = (unsigned)(rng() % 4), again = (unsigned)(rng() % 32);
+	unsigned changes = (unsigned)(rng() % 12), again = (unsigned)(rng() % 32);
 
 	for (unsigned i = 0; i < b->map_count; i++) {
 		if (b->before[i]) /* .bss just goes on */
@@ -396,7 +396,7 @@ static void compare_image(const char *name, const void *image, size_t size, uint
 static void kernel_ata(void **state)
 {
 	(void)state;
-	IMAGE(ata, 4);
+	IMAGE(ata, 0);
 }
 
 static void kernel_hpet(void **state)

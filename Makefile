@@ -99,7 +99,7 @@ TEST_PROGS := hpet_wrong hpet_version
 # Objects for the loader's test: a good one, and one for each thing that is refused.
 REFUSED := none version0 wrong_size pointer hole tail union bits int128 empty_array packed no_state static_state \
 	hidden_state no_head tiny_state two_states extern_var extern_func maps section data_section data_pointer \
-	func_address indirect static_prog calls_prog core packet no_prog reads_beyond
+	func_address indirect static_prog calls_prog core packet no_prog reads_beyond many
 TEST_OBJS := $(BUILD)/tests/obj/good.bpf.o $(REFUSED:%=$(BUILD)/tests/obj/refused_%.bpf.o)
 $(BUILD)/tests/unit/test_kernel_load: | $(BUILD)/tests/obj/good.bpf.o $(BUILD)/examples/counter/counter.bpf.o
 $(BUILD)/tests/unit/test_runtime_threads: | $(BUILD)/tests/prog/threads.bpf.o

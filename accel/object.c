@@ -21,7 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define OBJECT_MAX_PROGS 64
+#define OBJECT_MAX_PROGS 16 /* each costs up to what the verifier may spend */
 
 struct accel_object {
 	atomic_uint refs;

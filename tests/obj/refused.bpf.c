@@ -85,6 +85,10 @@ static int (*volatile dummy)(void);
 #define BODY io->result = (uint64_t)&callee; dummy = 0; io->result += (uint64_t)callee();
 #elif defined(CASE_indirect)
 #define BODY ((void (*)(void))io->value)();
+#elif defined(CASE_many)
+#define ONE(n) HR_PROG int one_##n(struct hr_io *io) { return io->offset > n; }
+#define FOUR(n) ONE(n##0) ONE(n##1) ONE(n##2) ONE(n##3)
+FOUR(1) FOUR(2) FOUR(3) FOUR(4)
 #elif defined(CASE_static_prog)
 HR_PROG static int hidden_prog(struct hr_io *io)
 {

@@ -260,6 +260,7 @@ static const struct {
 	{"calls_prog", "calls other_prog, which is itself a program"},
 	{"core", "CO-RE relocations"},
 	{"packet", "packet access (BPF_ABS)"},
+	{"many", "more than 16 programs"},
 	{"no_prog", "no program: put functions in SEC(\"syscall\")"},
 };
 

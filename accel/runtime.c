@@ -123,10 +123,8 @@ int accel_slot_new(struct accel_page *page, const struct accel_clock *clock, uns
  * it, sequentially consistent operations order the four accesses at the price of one locked
  * instruction an access.
  */
-static struct attachment *slot_enter(struct accel_slot *slot, struct slot_cpu *cpu)
+static struct attachment *slot_enter(struct accel_slot *slot, struct slot_cpu *cpu, uint32_t inside)
 {
-	uint32_t inside = atomic_load_explicit(&cpu->inside, memory_order_relaxed) + 1;
-
 	if (slot->expedited) {
 		atomic_store_explicit(&cpu->inside, inside, memory_order_relaxed);
 		atomic_signal_fence(memory_order_seq_cst);
@@ -137,11 +135,15 @@ static struct attachment *slot_enter(struct accel_slot *slot, struct slot_cpu *c
 }
 
 /* Release: whoever sees the even number also sees that we are done with what we used. */
-static void slot_leave(struct slot_cpu *cpu)
+static void slot_leave(struct slot_cpu *cpu, uint32_t inside)
 {
-	uint32_t inside = atomic_load_explicit(&cpu->inside, memory_order_relaxed) + 1;
+	atomic_store_explicit(&cpu->inside, inside + 1, memory_order_release);
+}
 
-	atomic_store_explicit(&cpu->inside, inside, memory_order_release);
+/* The marker's odd number for the entry that comes. */
+static uint32_t slot_next_inside(const struct slot_cpu *cpu)
+{
+	return atomic_load_explicit(&cpu->inside, memory_order_relaxed) + 1;
 }
 
 /*
@@ -328,7 +330,7 @@ static void count(_Atomic uint64_t *counter)
 	atomic_store_explicit(counter, n + 1, memory_order_relaxed);
 }
 
-static void ring(struct accel_slot *slot)
+__attribute__((cold, noinline)) static void ring(struct accel_slot *slot)
 {
 	static const uint64_t one = 1;
 	int fd = atomic_load_explicit(&slot->eventfd, memory_order_seq_cst);
@@ -409,12 +411,14 @@ int accel_run(struct accel_slot *slot, struct hr_io *io)
 	const struct attachment *att;
 	struct slot_cpu *cpu;
 	uint64_t verdict = HR_PUNT;
+	uint32_t inside;
 	int ret = 0;
 
 	if (io->vcpu >= slot->cpu_count)
 		return 0;
 	cpu = &slot->cpu[io->vcpu];
-	att = slot_enter(slot, cpu);
+	inside = slot_next_inside(cpu);
+	att = slot_enter(slot, cpu, inside);
 	if (att) {
 		if (att->is_stateful ? run_stateful(att, slot->data, io, &verdict)
 				     : run_pure(att, slot->data, cpu, io, &verdict)) {
@@ -428,7 +432,7 @@ int accel_run(struct accel_slot *slot, struct hr_io *io)
 			count(&cpu->why[0]);
 		}
 	}
-	slot_leave(cpu);
+	slot_leave(cpu, inside);
 	return ret;
 }
 
@@ -496,18 +500,20 @@ int accel_slot_shadow(struct accel_slot *slot, struct hr_io *io, uint64_t now_ns
 	struct attachment *att;
 	struct slot_cpu *cpu;
 	uint64_t verdict = HR_PUNT;
+	uint32_t inside;
 
 	slot->shadow_answered = false;
 	slot->shadow_diff = -1;
 	if (io->vcpu >= slot->cpu_count)
 		return HR_PUNT;
 	cpu = &slot->cpu[io->vcpu];
-	att = slot_enter(slot, cpu);
+	inside = slot_next_inside(cpu);
+	att = slot_enter(slot, cpu, inside);
 	if (att) {
 		verdict = shadow_run(slot, att, io, now_ns);
 		settle(cpu, io, verdict);
 	}
-	slot_leave(cpu);
+	slot_leave(cpu, inside);
 	return (int)verdict;
 }
 

@@ -40,7 +40,7 @@ UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
 TSAN_TESTS := test_runtime test_runtime_threads
-TSAN_TESTS += test_bus test_vm_threads
+TSAN_TESTS += test_bus test_vm_threads test_cpu_kvm
 
 # (while the first parts land, lists may name files that are not there yet)
 srcs = $(wildcard $(patsubst %,$(1)/%.c,$(2)))
@@ -158,7 +158,7 @@ $(BUILD)/guest/bootsect.img: tests/guest/bootsect.S
 
 # ---- what people call ---------------------------------------------------------------------
 
-FUZZERS := fuzz_object fuzz_access fuzz_verify
+FUZZERS := fuzz_object fuzz_access fuzz_verify fuzz_multiboot
 FUZZ_SECONDS ?= 600
 CHECK_FUZZ_SECONDS ?= 60
 

@@ -31,7 +31,7 @@
 #define FL_VM 0x20000u
 #define FL_AC 0x40000u
 
-enum { EXC_DE = 0, EXC_UD = 6, EXC_DF = 8, EXC_NP = 11, EXC_SS = 12, EXC_GP = 13 };
+enum { EXC_DE = 0, EXC_UD = 6, EXC_NM = 7, EXC_DF = 8, EXC_NP = 11, EXC_SS = 12, EXC_GP = 13 };
 
 struct soft_cpu {
 	struct cpu cpu; /* first */

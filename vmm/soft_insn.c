@@ -8,7 +8,7 @@
  * JCXZ by operand instead of address size, XLAT likewise, 16-bit POPF and IRET, IOPL in PUSHF,
  * LMSW, shift and rotate counts above 31, many shifts' flags, bit tests, signed CMOVcc, DAA, DAS,
  * AAM, ENTER with a level or prefix, POP to an address relative to ESP. Lacking:
- * CMPXCHG, XADD, LLDT, a real time stamp, control register checks.
+ * CMPXCHG, XADD, LLDT, a real time stamp, control register checks, the absence of an FPU.
  * tests/unit/test_cpu_soft.c has a guest for each.
  */
 #include "vmm/soft.h"
@@ -18,6 +18,7 @@
 #define MSR_EFER 0xc0000080u
 
 #define CR0_PE 0x1u
+#define CR0_TS 0x8u
 #define CR0_ET 0x10u
 #define CR0_PG 0x80000000u
 #define CR4_PAE 0x20u
@@ -42,6 +43,7 @@ static const uint8_t special[256] = {
 	[0xca] = 1,
 	[0xcb] = 1,
 	[0xcf ... 0xd4] = 1,
+	[0xd8 ... 0xdf] = 1,
 	[0xf0] = 1,
 	[0xf2 ... 0xf4] = 1,
 	[0xf6] = 1,
@@ -324,6 +326,18 @@ static enum soft_verdict loop(struct soft_cpu *c, struct soft_insn *in)
 }
 
 /*
+ * D8..DF without an FPU: #NM when the guest asked for it by CR0.EM or TS, else nothing happens and
+ * nothing is stored, from which a guest that probes by FNINIT and FNSTSW sees that there is none.
+ */
+static enum soft_verdict escape(struct soft_cpu *c, struct soft_insn *in)
+{
+	if (c->emu->x86.R_CR0 & (CR0_EM | CR0_TS))
+		return soft_fault(c, EXC_NM, false, 0);
+	soft_operand_of(c, in, soft_take(c, in));
+	return soft_next(c, in->ip);
+}
+
+/*
  * IDIV of the most negative dividend traps on the host if the divisor is -1. Whatever the
  * divisor, the quotient does not fit: it is always a divide error.
  */
@@ -432,6 +446,8 @@ static enum soft_verdict soft_insn(struct soft_cpu *c)
 			x->R_AL = (u8)soft_load(c, seg->base + ofs, 1);
 			return soft_next(c, in.ip);
 		}
+	case 0xd8 ... 0xdf:
+		return escape(c, &in);
 	case 0xe0 ... 0xe3:
 		return loop(c, &in);
 	case 0xf4:

@@ -15,8 +15,8 @@
 
 static struct asm_prog program;
 
-#define LOCKSTEP_PROGRAMS 6000
-#define ACCEPT_PROGRAMS 3000
+#define LOCKSTEP_PROGRAMS 15000
+#define ACCEPT_PROGRAMS 4000
 #define RUNS_OF_ONE 4
 
 static void test_lockstep(void **state)

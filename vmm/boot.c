@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
+// SPDX-License-Identifier: BSD-2-Clause
 /*
  * boot.c: files into guest memory, and the registers a guest starts with. See boot.h.
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
+// SPDX-License-Identifier: BSD-2-Clause
 /*
  * cpu_kvm.c: vCPUs on /dev/kvm. The local APICs are KVM's (split irqchip); every other chip is
  * in userspace, and nothing of KVM's PIC, IOAPIC or PIT is used.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
+// SPDX-License-Identifier: BSD-2-Clause
 /*
  * kvm_state.c: CPUID, registers, power-on state and failure reports of KVM vCPUs.
  *

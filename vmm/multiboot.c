@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
+// SPDX-License-Identifier: BSD-2-Clause
 /*
  * multiboot.c: loads multiboot-1 images: ELF32, ELF64 that begins in 32-bit mode, or any format
  * through the header's own address fields.

@@ -5,6 +5,8 @@
  * Nothing ticks: a timer's matches since the model last looked are worked out from the counter
  * (hpet_settle), on a write that concerns timers and when the one host timer, armed for the first
  * match that anybody can notice, comes due. Reads but of a periodic comparator change nothing.
+ * An edge leaves its line high until the timer's next one or until the timer no longer drives it: an
+ * 8259 forgets an edge whose line falls before it is acknowledged.
  * What the guest reads is in bpf/hpet.h. mux_lock is inside every device's lock and outside the
  * interrupt controller's: the 8254 and the RTC drive their lines through it under their own.
  */
@@ -30,6 +32,7 @@ struct hpet {
 	/* dev.lock */
 	struct timer timer;
 	uint64_t seen[HPET_TIMERS]; /* the counter value up to which matches have been dealt with */
+	bool held[HPET_TIMERS];	    /* edge-triggered, its line is high since the last match */
 	/* mux_lock */
 	pthread_mutex_t mux_lock;
 	bool is_legacy;	       /* LEG_RT_CNF: the two legacy lines are the HPET's */
@@ -39,7 +42,7 @@ struct hpet {
 
 /* What is to be done once the page is let go. */
 struct hpet_outcome {
-	uint32_t pulses; /* GSIs that get an edge */
+	uint32_t edges;	 /* GSIs that rise anew */
 	uint32_t levels; /* GSIs that are held high */
 	bool is_legacy;
 	bool is_armed;
@@ -109,10 +112,12 @@ static void hpet_settle(struct hpet *h, struct hpet_state *s, unsigned n, uint64
 		return;
 	if (hpet_is_periodic(t) && period)
 		HR_STORE(t->comparator, (t->comparator + ((elapsed - distance) / period + 1) * period) & mask);
-	if (hpet_is_level(t))
+	if (hpet_is_level(t)) {
 		HR_STORE(s->isr, s->isr | 1u << n);
-	else if (t->config & HPET_TN_INT_ENB)
-		todo->pulses |= hpet_gsi_bit(h, s, n);
+	} else if (t->config & HPET_TN_INT_ENB) {
+		h->held[n] = true;
+		todo->edges |= hpet_gsi_bit(h, s, n);
+	}
 }
 
 static void hpet_settle_all(struct hpet *h, struct hpet_state *s, uint64_t now_ns, struct hpet_outcome *todo)
@@ -135,13 +140,16 @@ static void hpet_look(struct hpet *h, struct hpet_state *s, uint64_t now_ns, str
 	uint64_t counter = hpet_counter(s, now_ns), distance, nearest = HPET_FAR_TICKS;
 
 	todo->is_legacy = s->config & HPET_LEG_RT_CNF;
-	if (!hpet_is_enabled(s))
-		return; /* [HPET] 2.3.5: no interrupts, but status stays */
 	for (unsigned n = 0; n < HPET_TIMERS; n++) {
 		struct hpet_timer *t = &s->timers[n];
+		/* [HPET] 2.3.5: while the counter is halted no interrupts, but status stays */
+		bool is_driving = hpet_is_enabled(s) && (t->config & HPET_TN_INT_ENB);
 
-		if (hpet_is_level(t) && (s->isr & 1u << n) && (t->config & HPET_TN_INT_ENB))
+		h->held[n] &= is_driving && !hpet_is_level(t);
+		if (is_driving && (hpet_is_level(t) ? s->isr >> n & 1 : h->held[n]))
 			todo->levels |= hpet_gsi_bit(h, s, n);
+		if (!hpet_is_enabled(s))
+			continue;
 		if (!hpet_is_level(t) && !(t->config & HPET_TN_INT_ENB))
 			continue; /* nobody can notice a match */
 		distance = hpet_distance(t, counter);
@@ -180,9 +188,7 @@ static void hpet_deliver(struct hpet *h, const struct hpet_outcome *todo)
 
 		if (!(ours >> gsi & 1))
 			continue;
-		if ((todo->pulses >> gsi & 1) && !h->level[gsi]) {
-			h->level[gsi] = true;
-			hpet_drive(h, gsi);
+		if ((todo->edges >> gsi & 1) && h->level[gsi]) {
 			h->level[gsi] = false;
 			hpet_drive(h, gsi);
 		}
@@ -367,6 +373,7 @@ static void hpet_reset(struct device *dev)
 		HR_STORE(s->timers[n].comparator, UINT64_MAX);
 		HR_STORE(s->timers[n].period, 0);
 		h->seen[n] = 0;
+		h->held[n] = false;
 	}
 	page_end(dev);
 	hpet_deliver(h, &todo);

@@ -5,8 +5,10 @@
  * What a counter shows at a moment is computed in bpf/i8254.h; here is what changes it: control
  * words, counts, GATE 2. Reads and latch commands go through the same functions as the programs'
  * and leave everything else alone, so that both leave identical pages.
- * IRQ 0 gets the rising edges of OUT 0, the only level changes that an edge-triggered input sees.
- * A timer is armed for the next one; edges that passed while nobody looked are one edge.
+ * IRQ 0 gets the rising edges of OUT 0. A timer is armed for the next one; edges that passed while
+ * nobody looked are one edge. The line then stays high until the next edge or until a write takes
+ * OUT low: an 8259 forgets an edge whose line falls before it is acknowledged, and a late host must
+ * not lose one that way.
  */
 #include "devices/i8254.h"
 
@@ -25,13 +27,13 @@ struct i8254 {
 	/* dev.lock */
 	struct timer timer;
 	uint64_t seen_tick; /* OUT 0's edges up to here have been delivered */
-	bool out0_level;    /* as last driven */
+	bool line_level;    /* as last driven */
 };
 
 /* What is to be done about OUT 0 once the page is let go. */
 struct i8254_outcome {
 	bool has_risen;
-	bool level;
+	bool has_dropped; /* by a write, after any rise */
 	bool is_armed;
 	uint64_t deadline_ns; /* host time */
 };
@@ -88,31 +90,38 @@ static bool i8254_has_risen(struct i8254 *d, struct i8254_state *s, uint64_t tic
 	return rise && rise <= tick;
 }
 
-/* What OUT 0 does now and next. Page held; `tick` is now. */
-static struct i8254_outcome i8254_look(struct i8254_state *s, uint64_t tick, bool has_risen)
+/* When OUT 0 rises next. Page held; `tick` is now. */
+static void i8254_look(struct i8254_state *s, uint64_t tick, struct i8254_outcome *todo)
+{
+	uint64_t rise = i8254_rise_tick(i8254_get(&s->counters[0].t), tick);
+
+	todo->is_armed = rise != 0;
+	todo->deadline_ns = hr_ticks_to_ns(rise, I8254_HZ) - (uint64_t)s->offset_ns;
+}
+
+static bool i8254_out0(const struct i8254_state *s, uint64_t tick)
 {
 	struct i8254_timing t = i8254_get(&s->counters[0].t);
-	struct i8254_outcome todo = {.has_risen = has_risen};
-	uint64_t rise = i8254_rise_tick(t, tick);
 
 	i8254_settle(&t, tick);
-	todo.level = i8254_out(&t, tick);
-	todo.is_armed = rise != 0;
-	todo.deadline_ns = hr_ticks_to_ns(rise, I8254_HZ) - (uint64_t)s->offset_ns;
-	return todo;
+	return i8254_out(&t, tick);
+}
+
+static void i8254_drive(struct i8254 *d, bool level)
+{
+	if (level != d->line_level)
+		irq_set(&d->out0, level);
+	d->line_level = level;
 }
 
 static void i8254_deliver(struct i8254 *d, const struct i8254_outcome *todo)
 {
 	if (todo->has_risen) {
-		if (d->out0_level)
-			irq_set(&d->out0, false);
-		irq_set(&d->out0, true);
-		d->out0_level = true;
+		i8254_drive(d, false);
+		i8254_drive(d, true);
 	}
-	if (todo->level != d->out0_level)
-		irq_set(&d->out0, todo->level);
-	d->out0_level = todo->level;
+	if (todo->has_dropped)
+		i8254_drive(d, false);
 	if (todo->is_armed)
 		timer_arm(d->dev.clock, &d->timer, todo->deadline_ns);
 	else
@@ -123,14 +132,15 @@ static void i8254_fire(void *opaque)
 {
 	struct i8254 *d = opaque;
 	struct i8254_state *s = i8254_state_of(&d->dev);
-	struct i8254_outcome todo;
+	struct i8254_outcome todo = {0};
 	uint64_t now_ns, tick;
 
 	pthread_mutex_lock(&d->dev.lock);
 	page_begin(&d->dev);
 	now_ns = device_now(&d->dev);
 	tick = i8254_tick(s, now_ns);
-	todo = i8254_look(s, tick, i8254_has_risen(d, s, tick));
+	todo.has_risen = i8254_has_risen(d, s, tick);
+	i8254_look(s, tick, &todo);
 	page_end(&d->dev);
 	if (todo.deadline_ns < now_ns + I8254_MIN_EVENT_NS)
 		todo.deadline_ns = now_ns + I8254_MIN_EVENT_NS;
@@ -299,9 +309,9 @@ static void i8254_write(struct device *dev, struct io_req *req)
 	struct i8254 *d = (struct i8254 *)dev;
 	struct i8254_state *s = i8254_state_of(dev);
 	uint8_t value = (uint8_t)req->io.value;
-	struct i8254_outcome todo;
+	struct i8254_outcome todo = {0};
 	uint64_t tick;
-	bool has_risen;
+	bool before, after;
 
 	page_begin(dev);
 	tick = i8254_tick(s, device_now(dev));
@@ -310,12 +320,16 @@ static void i8254_write(struct device *dev, struct io_req *req)
 		page_end(dev);
 		return;
 	}
-	has_risen = i8254_has_risen(d, s, tick);
+	todo.has_risen = i8254_has_risen(d, s, tick);
+	before = i8254_out0(s, tick);
 	if (req->io.offset == 3)
 		i8254_write_control(&s->counters[value >> 6], tick, value);
 	else
 		i8254_write_count(&s->counters[req->io.offset], tick, value);
-	todo = i8254_look(s, tick, has_risen);
+	after = i8254_out0(s, tick);
+	todo.has_risen |= !before && after;
+	todo.has_dropped = before && !after;
+	i8254_look(s, tick, &todo);
 	page_end(dev);
 	i8254_deliver(d, &todo);
 }
@@ -345,7 +359,7 @@ static void i8254_reset(struct device *dev)
 {
 	struct i8254 *d = (struct i8254 *)dev;
 	struct i8254_state *s = i8254_state_of(dev);
-	struct i8254_outcome todo = {0};
+	struct i8254_outcome todo = {.has_dropped = true};
 
 	page_begin(dev);
 	d->seen_tick = i8254_tick(s, device_now(dev));

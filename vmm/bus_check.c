@@ -65,6 +65,8 @@ static void take_state(struct finding *f)
 		f->dump_bytes = sizeof(f->program_page);
 	memcpy(f->program_page, program + f->dump_base, f->dump_bytes);
 	memcpy(f->model_page, (const uint8_t *)page + f->dump_base, f->dump_bytes);
+	if (f->dump_base == 0) /* the sequence word counts the model's own changes, and is no difference */
+		memcpy(f->program_page, f->model_page, sizeof(page->seq));
 }
 
 static void print_line(const char *who, uint32_t offset, const uint8_t *bytes, const uint8_t *other, uint32_t count)

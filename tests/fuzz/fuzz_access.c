@@ -26,9 +26,12 @@
 #define TIME_BUDGET_NS 40000000ull /* of one input: fast timers make time expensive */
 #define MAX_OPS 2000
 #define STRING_MAX 64
+#define REPEAT_MAX 16
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size); /* libFuzzer's own */
 
 static struct vm *vms[VMS];
 static struct options options[VMS];
@@ -134,7 +137,17 @@ static void say(const struct io_req *req, const char *what)
 		req->count, req->io.value, clock_now(&vms[0]->clock));
 }
 
-/* An address: mostly in or just around a device. */
+/* The start of a register that has a name. */
+static uint32_t pick_register(const struct range *range, uint8_t choice)
+{
+	unsigned count = 0;
+
+	while (range->regs[count].name)
+		count++;
+	return count ? range->regs[choice % count].offset : 0;
+}
+
+/* An address: mostly a register of a device, or somewhere in or just around it. */
 static uint64_t pick_address(struct input *in, enum io_bus *bus)
 {
 	uint8_t which = byte(in);
@@ -146,53 +159,115 @@ static uint64_t pick_address(struct input *in, enum io_bus *bus)
 	}
 	range = vms[0]->bus.ranges[1 + which % vms[0]->bus.range_count];
 	*bus = range->bus;
+	if (range->regs && which < 0xc0)
+		return range->base + pick_register(range, byte(in));
 	return range->base + number(in, range->len > 255 ? 2 : 1) % (range->len + 2ull) - (which >= 0xf0);
 }
 
-static void do_access(struct input *in, uint8_t op)
+static void advance(uint64_t step, uint64_t *budget)
 {
-	static const uint8_t sizes[8] = {1, 1, 1, 2, 4, 8, 4, 3};
-	uint8_t data[VMS][STRING_MAX * 8];
-	struct io_req req = {.count = 1};
-	struct io_req answer[VMS];
-
-	memset(data, 0, sizeof(data));
-	req.io.size = sizes[op >> 1 & 7];
-	req.io.is_write = op & 1;
-	if ((op & 0x70) == 0x70)
-		req.io.size = 1 + (op >> 1 & 7);
-	req.addr = pick_address(in, &req.bus);
-	if ((op & 0xe0) == 0x80 && req.bus == IO_PIO) {
-		req.io.size = 1u << (op >> 1 & 3) & 7 ? 1u << (op >> 1 & 3) & 7 : 1;
-		req.count = byte(in) % (STRING_MAX + 1);
-		if (req.io.is_write)
-			memset(data, byte(in), sizeof(data));
-	} else if (req.io.is_write) {
-		req.io.value = number(in, req.io.size);
-	}
-	for (unsigned i = 0; i < VMS; i++) {
-		answer[i] = req;
-		if ((op & 0xe0) == 0x80 && req.bus == IO_PIO)
-			answer[i].data = data[i];
-		bus_io(&vms[i]->bus, &answer[i]);
-		if (answer[i].io.result == answer[0].io.result && memcmp(data[i], data[0], sizeof(data[0])) == 0)
-			continue;
-		say(&req, "the answer depends on --accel");
-		fprintf(stderr, "off: 0x%" PRIx64 ", mode %u: 0x%" PRIx64 "\n", answer[0].io.result, i,
-			answer[i].io.result);
-		abort();
-	}
-}
-
-static void do_time(struct input *in, uint8_t op, uint64_t *budget)
-{
-	uint64_t step = number(in, 1 + (op >> 1 & 1) + (op & 1));
-
 	if (step > *budget)
 		step = *budget;
 	*budget -= step;
 	for (unsigned i = 0; i < VMS; i++)
 		clock_advance(&vms[i]->clock, clock_now(&vms[i]->clock) + step);
+}
+
+/* One access on all machines, with one outcome. fill: the bytes of a string that is written. */
+static void access_all(const struct io_req *req, bool is_string, uint8_t fill)
+{
+	uint8_t data[VMS][STRING_MAX * 8];
+	struct io_req answer[VMS];
+
+	for (unsigned i = 0; i < VMS; i++) {
+		memset(data[i], fill, sizeof(data[i]));
+		answer[i] = *req;
+		if (is_string)
+			answer[i].data = data[i];
+		bus_io(&vms[i]->bus, &answer[i]);
+		if (answer[i].io.result == answer[0].io.result && memcmp(data[i], data[0], sizeof(data[0])) == 0)
+			continue;
+		say(req, "the answer depends on --accel");
+		fprintf(stderr, "off: 0x%" PRIx64 ", mode %u: 0x%" PRIx64 "\n", answer[0].io.result, i,
+			answer[i].io.result);
+		abort();
+	}
+	settle();
+}
+
+/* op: bit 0 write, bits 1-3 size, then the kind: plain, repeated with time between, a string, odd sizes. */
+static void do_access(struct input *in, uint8_t op, uint64_t *budget)
+{
+	static const uint8_t sizes[8] = {1, 1, 1, 2, 4, 8, 4, 3};
+	struct io_req req = {.count = 1};
+	unsigned repeat = 1, kind = op >> 4;
+	uint64_t step = 0;
+	uint8_t fill = 0;
+	bool is_string;
+
+	req.io.size = kind == 7 ? 1 + (op >> 1 & 7) : sizes[op >> 1 & 7];
+	req.io.is_write = op & 1;
+	req.addr = pick_address(in, &req.bus);
+	is_string = (kind == 8 || kind == 9) && req.bus == IO_PIO; /* backends hand over no others */
+	if (is_string) {
+		req.io.size = 1u << ((op >> 1 & 7) % 3);
+		req.count = byte(in) % (STRING_MAX + 1);
+		fill = byte(in);
+	} else if (req.io.is_write) {
+		req.io.value = number(in, req.io.size);
+	}
+	if (kind >= 2 && kind <= 4) {
+		repeat = 1 + byte(in) % REPEAT_MAX;
+		step = (uint64_t)byte(in) * 37;
+	}
+	while (repeat-- > 0) {
+		access_all(&req, is_string, fill);
+		if (step)
+			advance(step, budget);
+	}
+}
+
+static void do_time(struct input *in, uint8_t op, uint64_t *budget)
+{
+	advance(number(in, 1 + (op >> 1 & 1) + (op & 1)), budget);
+}
+
+static void put(enum io_bus bus, uint64_t addr, uint8_t size, uint64_t value)
+{
+	struct io_req req = {.io = {.size = size, .is_write = 1, .value = value}, .addr = addr, .bus = bus, .count = 1};
+
+	access_all(&req, false, 0);
+}
+
+/* What a BIOS would have set going, so that short inputs reach running devices too. */
+static void start_devices(uint8_t which)
+{
+	if (which & 1)
+		put(IO_MMIO, 0xfed00010, 4, 1); /* HPET: enabled */
+	if (which & 2) {
+		put(IO_PIO, 0x43, 1, 0x34); /* 8254: counter 0 in mode 2 with 0x4000 */
+		put(IO_PIO, 0x40, 1, 0);
+		put(IO_PIO, 0x40, 1, 0x40);
+	}
+	if (which & 4) {
+		put(IO_PIO, 0x61, 1, 1); /* counter 2: gate on, mode 3 with 0x2000 */
+		put(IO_PIO, 0x43, 1, 0xb6);
+		put(IO_PIO, 0x42, 1, 0);
+		put(IO_PIO, 0x42, 1, 0x20);
+	}
+	if (which & 8) {
+		for (unsigned chip = 0; chip < 2; chip++) { /* 8259s: initialised, nothing masked */
+			uint16_t port = chip ? 0xa0 : 0x20;
+
+			put(IO_PIO, port, 1, 0x11);
+			put(IO_PIO, port + 1, 1, chip ? 0x28 : 0x20);
+			put(IO_PIO, port + 1, 1, chip ? 2 : 4);
+			put(IO_PIO, port + 1, 1, 1);
+			put(IO_PIO, port + 1, 1, 0);
+		}
+	}
+	if (which & 16)
+		put(IO_PIO, 0x1f7, 1, 0xec); /* ATA: IDENTIFY DEVICE */
 }
 
 static void do_ack(void)
@@ -217,6 +292,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		blank_disk(disks[i]);
 		machine_reset(vms[i]->machine);
 	}
+	start_devices(byte(&in));
 	for (unsigned n = 0; n < MAX_OPS && in.at < in.end; n++) {
 		uint8_t op = byte(&in);
 
@@ -225,8 +301,66 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		else if (op >= 0xc0)
 			do_time(&in, op, &budget);
 		else
-			do_access(&in, op);
+			do_access(&in, op, &budget);
 		settle();
 	}
 	return 0;
+}
+
+/* ---- mutation ---------------------------------------------------------------------------------- */
+
+static uint32_t draw(uint32_t *seed)
+{
+	*seed = *seed * 1664525 + 1013904223;
+	return *seed >> 8;
+}
+
+/* One whole op, as TestOneInput() reads it; at most 16 bytes. */
+static size_t make_op(uint8_t *out, uint32_t *seed)
+{
+	static const uint8_t values[] = {0, 0, 0, 1, 2, 3, 4, 6, 0x10, 0x20, 0x30, 0x34, 0x36, 0x80, 0xc2, 0xe2, 0xff};
+	uint8_t op = (uint8_t)draw(seed);
+	unsigned values_follow = op & 1 ? 8 : 0;
+	size_t n = 0;
+
+	out[n++] = op;
+	if (op >= 0xc0) { /* time, or an acknowledge */
+		for (unsigned i = 0; i < 3; i++)
+			out[n++] = (uint8_t)draw(seed);
+		return n;
+	}
+	out[n++] = (uint8_t)(draw(seed) % vms[0]->bus.range_count);
+	out[n++] = (uint8_t)draw(seed) & 15;
+	if (op >> 4 == 0 && values_follow)
+		values_follow = 1 + (op >> 1 & 3);
+	for (unsigned i = 0; i < values_follow; i++)
+		out[n++] = draw(seed) % 4 ? values[draw(seed) % sizeof(values)] : (uint8_t)draw(seed);
+	out[n++] = (uint8_t)draw(seed);
+	out[n++] = (uint8_t)draw(seed) & 0x1f;
+	return n;
+}
+
+/* Half of the time a few whole ops are put in: bytes alone take long to become an access to a register. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+	uint32_t random = seed;
+	unsigned count;
+
+	if (draw(&random) % 2)
+		return LLVMFuzzerMutate(data, size, max_size);
+	if (size == 0 && max_size > 0)
+		data[size++] = (uint8_t)draw(&random);
+	count = 1 + draw(&random) % 8;
+	while (count-- > 0) {
+		uint8_t op[16];
+		size_t bytes = make_op(op, &random);
+		size_t at = size ? 1 + draw(&random) % size : 0;
+
+		if (size + bytes > max_size)
+			break;
+		memmove(data + at + bytes, data + at, size - at);
+		memcpy(data + at, op, bytes);
+		size += bytes;
+	}
+	return size;
 }

@@ -60,7 +60,7 @@ seabios)
 	want_answers
 	;;
 grub)
-	run --disk "$build/guest/grub.img,ro" --serial "$dir/serial.txt" --timeout 600
+	run --disk "$build/guest/grub.img,ro" --serial "$dir/serial.txt" --timeout 1500
 	want_status 0
 	want "$dir/serial.txt" "hotreg-grub: start"
 	want "$dir/serial.txt" "$(cat "$build/guest/grub.img.md5")  (ata0)2048+512"

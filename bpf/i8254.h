@@ -17,7 +17,7 @@
 #define I8254_HZ 1193182u
 #define I8254_STATE_VERSION 1
 
-/* Port 0x61 ([PIIX4] NMI Status and Control Register). */
+/* Port 0x61 ([82371AB] NMI Status and Control Register). */
 #define PORT61_GATE2 0x01
 #define PORT61_SPEAKER 0x02
 #define PORT61_WRITABLE 0x0f

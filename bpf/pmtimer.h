@@ -14,7 +14,7 @@
 #define PMTIMER_HZ 3579545u
 #define PM_STATE_VERSION 1
 
-/* Offsets from the power management base ([PIIX4] 7.2). */
+/* Offsets from the power management base ([82371AB] 7.2). */
 #define PM_REG_STS 0x0
 #define PM_REG_EN 0x2
 #define PM_REG_CNT 0x4

@@ -13,12 +13,12 @@
 #include "bpf/pmtimer.h"
 #include "vmm/bus.h"
 
-#define PM_EN_WRITABLE 0x0521u	/* RTC, PWRBTN, GBL, TMROF ([PIIX4] 7.2.2) */
-#define PM_CNT_WRITABLE 0x1c03u /* SUS_TYP, BRLD_EN_BM, SCI_EN ([PIIX4] 7.2.3); GBL_RLS and SUS_EN read as 0 */
+#define PM_EN_WRITABLE 0x0521u	/* RTC, PWRBTN, GBL, TMROF ([82371AB] 7.2.2) */
+#define PM_CNT_WRITABLE 0x1c03u /* SUS_TYP, BRLD_EN_BM, SCI_EN ([82371AB] 7.2.3); GBL_RLS and SUS_EN read as 0 */
 #define PM_SUS_EN 0x2000u
 #define PM_SUS_TYP 0x1c00u /* 000: soft off */
 
-#define PM_APMC 0xb2 /* [PIIX4] 7.1: advanced power management control and status ports */
+#define PM_APMC 0xb2 /* [82371AB] 7.1: advanced power management control and status ports */
 #define PM_ACPI_ENABLE 0xf1
 #define PM_ACPI_DISABLE 0xf0
 #define PM_GPE_BASE 0xafe0

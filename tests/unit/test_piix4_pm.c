@@ -142,7 +142,7 @@ static void test_registers(void **state)
 	rig_init(&rig, false);
 	for (unsigned reg = 0; reg < PIIX4_PM_LEN; reg += 4)
 		assert_int_equal(rd(&rig, reg, 4), 0);
-	/* [PIIX4] 7.2.2, 7.2.3: what can be written */
+	/* [82371AB] 7.2.2, 7.2.3: what can be written */
 	wr(&rig, 2, 2, 0xffff);
 	assert_int_equal(rd(&rig, 2, 2), 0x0521);
 	wr(&rig, 2, 1, 0);

@@ -297,7 +297,7 @@ static int attach(struct machine *m, const struct binding *b, struct accel_err *
 	ret = find_object(m, b, range, &obj, err);
 	if (ret)
 		return ret;
-	ret = accel_slot_new(range->dev->page, &m->vm->clock.source, ACCEL_MAX_CPUS, b->allow, &range->slot);
+	ret = accel_slot_new(range->dev->page, &m->vm->clock.source, m->vm->cpu_count, b->allow, &range->slot);
 	if (ret) {
 		snprintf(err->text, sizeof(err->text), "out of memory for the programs of %s", b->range);
 		return ret;

@@ -30,7 +30,7 @@ BPF_PROGS := i8254 hpet pmtimer ata
 
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_i8259 test_ata test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
-UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_options test_trace test_vm test_vm_threads test_chardev
+UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_options test_trace test_vm test_vm_threads test_chardev test_stats
 UNIT_TESTS += test_runtime test_runtime_threads test_kernel_load
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz
 UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818 test_timer_programs

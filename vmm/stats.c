@@ -61,6 +61,22 @@ static uint64_t now_ns(void)
 	return accel_clock_now(&host);
 }
 
+/* One instant in both units: the closest of a few tries, as the host may stop us between the two. */
+static void sample(uint64_t *ns, uint64_t *ticks)
+{
+	uint64_t best = UINT64_MAX;
+
+	for (unsigned i = 0; i < 8; i++) {
+		uint64_t before = now_ns(), at = stats_ticks(), gap = now_ns() - before;
+
+		if (gap >= best)
+			continue;
+		best = gap;
+		*ns = before;
+		*ticks = at;
+	}
+}
+
 static int compare_u64(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -84,8 +100,7 @@ struct stats *stats_new(unsigned cpus)
 	}
 	qsort(pairs, OVERHEAD_ROUNDS, sizeof(pairs[0]), compare_u64);
 	stats->overhead_ticks = pairs[OVERHEAD_ROUNDS / 2];
-	stats->start_ns = now_ns();
-	stats->start_ticks = stats_ticks();
+	sample(&stats->start_ns, &stats->start_ticks);
 	return stats;
 }
 
@@ -310,7 +325,9 @@ static void start_report(
 
 		nanosleep(&rest, NULL);
 	}
-	ticks = stats_ticks() - stats->start_ticks;
+	sample(&ns, &ticks);
+	ns -= stats->start_ns;
+	ticks -= stats->start_ticks;
 	*report = (struct report){.stats = stats, .bus = bus, .run = run, .out = out};
 	report->ns_per_tick = ticks ? (double)ns / (double)ticks : 1;
 }

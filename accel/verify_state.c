@@ -281,8 +281,8 @@ static struct reg *next_holder(const struct state *st, struct holder *at)
 			}
 			s = &f->slots[(place - 10) / 2];
 			place = (place - 10) % 2;
-			if (s->spill[place].link && s->spill[place].kind == REG_SCALAR &&
-				(s->byte[4 * place] == BYTE_HALF || (place == 0 && s->byte[0] == BYTE_WHOLE)))
+			if ((s->byte[4 * place] == BYTE_HALF || (place == 0 && s->byte[0] == BYTE_WHOLE)) &&
+				s->spill[place].kind == REG_SCALAR && s->spill[place].link)
 				return &s->spill[place];
 		}
 	}

@@ -51,7 +51,9 @@ static int32_t pick_imm(struct dice *d)
 	static const int32_t some[] = {0, 1, 2, 3, 4, 7, 8, 15, 16, 24, 31, 32, 63, 64, 255, 256, -1, -2, -4, -8, -16,
 		-64, INT32_MAX, INT32_MIN, 0xffff, 0x10000};
 
-	return pick(d, 4) ? some[pick(d, sizeof(some) / sizeof(some[0]))] : (int32_t)(roll(d) >> 17) >> pick(d, 24);
+	int32_t any = (int32_t)(roll(d) >> 17);
+
+	return pick(d, 4) ? some[pick(d, sizeof(some) / sizeof(some[0]))] : any >> pick(d, 24);
 }
 
 /* ---- writing programs ------------------------------------------------------------------ */
@@ -104,8 +106,8 @@ static void gen_alu(struct gen *g)
 	if (op == BPF_NEG) {
 		put(g, class | op, dst, 0, 0, 0);
 	} else if (op == BPF_END) {
-		put(g, class | op | (class == BPF_ALU && pick(g->dice, 2) ? BPF_TO_BE : 0), dst, 0, 0,
-			16 << pick(g->dice, 3));
+		imm = 16 << pick(g->dice, 3);
+		put(g, class | op | (class == BPF_ALU && by_reg ? BPF_TO_BE : 0), dst, 0, 0, imm);
 	} else if (by_reg) {
 		if (op == BPF_MOV && !pick(g->dice, 3))
 			off = 8 << pick(g->dice, class == BPF_ALU64 ? 3 : 2);
@@ -135,21 +137,23 @@ static void gen_forward_jump(struct gen *g)
 {
 	static const unsigned ops[] = {
 		BPF_JEQ, BPF_JGT, BPF_JGE, BPF_JSET, BPF_JNE, BPF_JSGT, BPF_JSGE, BPF_JLT, BPF_JLE, BPF_JSLT, BPF_JSLE};
-	unsigned class = pick(g->dice, 2) ? BPF_JMP : BPF_JMP32;
+	unsigned class = pick(g->dice, 2) ? BPF_JMP : BPF_JMP32, op = ops[pick(g->dice, 11)];
+	unsigned dst = number_reg(g), src = number_reg(g);
 
 	if (g->jump_count == 256)
 		return;
 	g->jumps[g->jump_count++] = g->a->prog.insn_count;
 	if (pick(g->dice, 3))
-		put(g, class | ops[pick(g->dice, 11)] | BPF_K, number_reg(g), 0, 0, pick_imm(g->dice));
+		put(g, class | op | BPF_K, dst, 0, 0, pick_imm(g->dice));
 	else
-		put(g, class | ops[pick(g->dice, 11)] | BPF_X, number_reg(g), number_reg(g), 0, 0);
+		put(g, class | op | BPF_X, dst, src, 0, 0);
 }
 
 /* r8 = an object; bounded or hopeful index; one access. */
 static void gen_indexed(struct gen *g)
 {
 	unsigned index = number_reg(g), bytes, code = size_code(g, &bytes), object = pick(g->dice, 4);
+	unsigned other = number_reg(g), sign = bytes < 8 && !pick(g->dice, 4) ? 0x80 : BPF_MEM;
 	static const int32_t masks[] = {3, 7, 8, 15, 24, 28, 31, 60, 0x38};
 	int off = object == 0 ? 16 : 0;
 
@@ -168,15 +172,16 @@ static void gen_indexed(struct gen *g)
 	put(g, BPF_ALU64 | (pick(g->dice, 6) ? BPF_ADD : BPF_SUB) | BPF_X, 8, index, 0, 0);
 	off += pick(g->dice, 4) ? 0 : (int)pick(g->dice, 4) * (int)bytes;
 	if (object == 2 || pick(g->dice, 2))
-		put(g, BPF_LDX | (bytes < 8 && !pick(g->dice, 4) ? 0x80 : BPF_MEM) | code, number_reg(g), 8, off, 0);
+		put(g, BPF_LDX | sign | code, other, 8, off, 0);
 	else
-		put(g, BPF_STX | BPF_MEM | code, 8, number_reg(g), off, 0);
+		put(g, BPF_STX | BPF_MEM | code, 8, other, off, 0);
 }
 
 static void gen_spill(struct gen *g)
 {
 	unsigned bytes, code = size_code(g, &bytes), reg = pick(g->dice, 8) ? number_reg(g) : 6 + pick(g->dice, 3);
 	int off = -(int)(bytes * (1 + pick(g->dice, 64 / bytes)));
+	unsigned other = number_reg(g), sign = bytes < 8 && !pick(g->dice, 4) ? 0x80 : BPF_MEM;
 
 	switch (pick(g->dice, 5)) {
 	case 0:
@@ -190,8 +195,7 @@ static void gen_spill(struct gen *g)
 		gen_forward_jump(g);
 		/* fallthrough */
 	default:
-		put(g, BPF_LDX | (bytes < 8 && !pick(g->dice, 4) ? 0x80 : BPF_MEM) | code,
-			reg >= 6 && reg <= 8 ? 8 : number_reg(g), 10, off, 0);
+		put(g, BPF_LDX | sign | code, reg >= 6 && reg <= 8 ? 8 : other, 10, off, 0);
 		break;
 	}
 }
@@ -208,10 +212,12 @@ static void gen_map_access(struct gen *g)
 		break;
 	case 1:
 		if (bytes >= 4)
-			put(g, BPF_STX | BPF_ATOMIC | code, 7, number_reg(g), off, atomics[pick(g->dice, 10)]);
+			put(g, BPF_STX | BPF_ATOMIC | code, 7, (bytes + (unsigned)off) % 6, off,
+				atomics[pick(g->dice, 10)]);
 		break;
 	default:
-		put(g, BPF_LDX | BPF_MEM | code, number_reg(g), 7, pick(g->dice, 4) ? off : 0, 0);
+		off = pick(g->dice, 4) ? off : 0;
+		put(g, BPF_LDX | BPF_MEM | code, number_reg(g), 7, off, 0);
 		break;
 	}
 }
@@ -390,20 +396,28 @@ static void generate(struct asm_prog *a, struct dice *dice)
 
 static void random_input(struct machine *m, const struct prog *p, struct dice *dice)
 {
-	struct hr_io io = {.value = pick(dice, 2) ? roll(dice) : pick(dice, 256),
-		.offset = pick(dice, 2) ? pick(dice, 64) : (uint32_t)roll(dice),
-		.vcpu = pick(dice, 2),
-		.size = (uint8_t)(1u << pick(dice, 4)),
-		.is_write = (uint8_t)pick(dice, 2)};
+	struct hr_io io = {0};
+
+	/* One by one: the order of evaluation must not depend on the compiler. */
+	io.value = roll(dice);
+	io.offset = (uint32_t)roll(dice);
+	if (pick(dice, 2))
+		io.value &= 0xff;
+	if (pick(dice, 2))
+		io.offset &= 63;
+	io.vcpu = pick(dice, 2);
+	io.size = (uint8_t)(1u << pick(dice, 4));
+	io.is_write = (uint8_t)pick(dice, 2);
 
 	for (unsigned i = 0; i < PROG_MAX_MAPS; i++) {
 		for (unsigned k = 0; k < sizeof(m->map[i]); k += 8) {
-			uint64_t v = roll(dice) >> (8 * pick(dice, 8));
+			uint64_t v = roll(dice);
 
+			v >>= 8 * pick(dice, 8);
 			memcpy(m->map[i] + k, &v, 8);
 		}
 	}
-	machine_init(m, p, &io, roll(dice) >> pick(dice, 32));
+	machine_init(m, p, &io, roll(dice) >> 8);
 }
 
 static void print_program(const struct prog *p)

@@ -749,8 +749,20 @@ struct reader {
 	struct accel_slot *slot;
 	uint32_t vcpu;
 	_Atomic bool stop;
-	uint64_t loops, answered, bad;
+	_Atomic uint64_t loops;
+	uint64_t answered, bad;
 };
+
+/* Joins both before anything is asserted: a failing test must not leave threads behind. */
+static void join_both(struct reader r[2], const pthread_t t[2])
+{
+	for (unsigned i = 0; i < 2; i++)
+		atomic_store(&r[i].stop, true);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(t[i], NULL);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(r[i].bad, 0);
+}
 
 static void *read_generations(void *opaque)
 {
@@ -794,6 +806,10 @@ static void replace_under_load(void **state)
 	publish_generation(f->slot, 1, ACCEL_PURE);
 	for (unsigned i = 0; i < 2; i++)
 		pthread_create(&t[i], NULL, read_generations, &r[i]);
+	for (unsigned i = 0; i < 2; i++) {
+		while (atomic_load(&r[i].loops) == 0)
+			sched_yield(); /* both are at it before the first replacement */
+	}
 	for (uint64_t gen = 2; gen <= 300; gen++) {
 		publish_generation(f->slot, gen, gen % 3 ? ACCEL_PURE : ACCEL_STATEFUL);
 		if (gen % 10 == 0)
@@ -801,12 +817,7 @@ static void replace_under_load(void **state)
 		if (gen % 7 == 0)
 			sched_yield();
 	}
-	for (unsigned i = 0; i < 2; i++) {
-		atomic_store(&r[i].stop, true);
-		pthread_join(t[i], NULL);
-		assert_int_equal(r[i].bad, 0);
-		assert_true(r[i].loops > 0);
-	}
+	join_both(r, t);
 	assert_true(deny_membarrier ? membarriers == 0 : membarriers > 0);
 }
 
@@ -854,11 +865,7 @@ static void torn_reads_are_never_seen(void **state)
 		HR_STORE(f->st->b, ~n);
 		accel_page_end(f->page);
 	}
-	for (unsigned i = 0; i < 2; i++) {
-		atomic_store(&r[i].stop, true);
-		pthread_join(t[i], NULL);
-		assert_int_equal(r[i].bad, 0);
-	}
+	join_both(r, t);
 	assert_int_equal(counters(f->slot).answered, r[0].answered + r[1].answered);
 	assert_int_equal(counters(f->slot).answered + counters(f->slot).punted, r[0].loops + r[1].loops);
 }
@@ -877,11 +884,14 @@ static void *add_many(void *opaque)
 {
 	struct reader *r = opaque;
 
-	for (r->loops = 0; r->loops < 100000; r->loops++) {
+	/* a holder that is not running can keep the page busy for a whole time slice: goes on until it got in */
+	for (r->loops = 0; r->loops < 100000 || r->answered == 0; r->loops++) {
 		struct hr_io io = {.size = 8, .is_write = 1, .vcpu = r->vcpu, .value = r->loops % 8 ? 1 : 0};
 
 		if (accel_run(r->slot, &io) == HR_ANSWER)
 			r->answered++;
+		else
+			sched_yield();
 	}
 	return NULL;
 }
@@ -900,8 +910,7 @@ static void stateful_updates_are_never_lost(void **state)
 		HR_STORE(f->st->a, HR_LOAD(f->st->a) + 1);
 		accel_page_end(f->page);
 	}
-	for (unsigned i = 0; i < 2; i++)
-		pthread_join(t[i], NULL);
+	join_both(r, t);
 	assert_true(r[0].answered > 0 && r[1].answered > 0);
 	assert_int_equal(f->st->a, 100000 + r[0].answered + r[1].answered);
 	assert_int_equal(f->st->head.seq, (uint32_t)(2 * (100000 + r[0].answered + r[1].answered)));

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <errno.h>
 #include <linux/kvm.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,8 @@
 #define BASE 0x7c00
 #define PORT_RAISE 0x80	 /* write V: the interrupt controller asks for vector V at once */
 #define PORT_LATER 0x81	 /* write V: and this one 5 ms later, from another thread */
+#define PORT_PING 0x84	 /* any access: the pinger thread asks for vector 0x21 within 100 us */
+#define PORT_RACE 0x85	 /* any access: the next KVM_RUN is preceded by a kick at the worst moment */
 #define PORT_RESET 0x82	 /* any access asks for a reset */
 #define PORT_PAM 0x83	 /* write: attributes of the shadow segment at 0xc0000 */
 #define PORT_DATA 0x1f0	 /* reads count up, byte by byte */
@@ -64,7 +67,13 @@ static struct {
 	struct accel_err err;
 } t;
 
-static bool hide_split; /* KVM as before Linux 4.5 */
+static bool hide_split;	   /* KVM as before Linux 4.5 */
+static bool hide_readonly; /* KVM without read-only memory */
+static unsigned refuse;	   /* that many vectors come back with EEXIST */
+static atomic_uint pings;
+static bool race; /* kick between the backend's look at the flags and KVM_RUN */
+
+static void *ask_at_once(void *vector);
 
 /* The linker sends hotreg's ioctl() calls here (--wrap). */
 int __real_ioctl(int fd, unsigned long request, ...);
@@ -74,6 +83,20 @@ int __wrap_ioctl(int fd, unsigned long request, unsigned long arg)
 {
 	if (hide_split && request == KVM_CHECK_EXTENSION && arg == KVM_CAP_SPLIT_IRQCHIP)
 		return 0;
+	if (hide_readonly && request == KVM_CHECK_EXTENSION && arg == KVM_CAP_READONLY_MEM)
+		return 0;
+	if (refuse && request == KVM_INTERRUPT) {
+		refuse--;
+		errno = EEXIST;
+		return -1;
+	}
+	if (race && request == KVM_RUN) {
+		pthread_t other;
+
+		race = false;
+		assert_int_equal(pthread_create(&other, NULL, ask_at_once, (void *)0x21), 0);
+		pthread_join(other, NULL);
+	}
 	return __real_ioctl(fd, request, arg);
 }
 
@@ -111,6 +134,12 @@ static int ack(void *opaque)
 	}
 	pthread_mutex_unlock(&t.lock);
 	return v;
+}
+
+static void *ask_at_once(void *vector)
+{
+	ask((int)(intptr_t)vector);
+	return NULL;
 }
 
 static void *ask_later(void *vector)
@@ -175,6 +204,10 @@ void bus_io(struct bus *bus, struct io_req *req)
 	else if (req->addr == PORT_LATER && t.later_count < 64)
 		assert_int_equal(
 			pthread_create(&t.later[t.later_count++], NULL, ask_later, (void *)(intptr_t)req->io.value), 0);
+	else if (req->addr == PORT_RACE)
+		race = true;
+	else if (req->addr == PORT_PING)
+		atomic_fetch_add(&pings, 1);
 	else if (req->addr == PORT_RESET)
 		vm_request_reset(&t.vm, "port");
 	else if (req->addr == PORT_PAM)
@@ -464,6 +497,26 @@ static void test_rom_and_pam(void **state)
 	free(rom);
 }
 
+/* Without read-only slots ROM is RAM to the guest, and the machine runs all the same. */
+static void test_no_readonly(void **state)
+{
+	uint8_t *rom = malloc(0x10000);
+
+	(void)state;
+	assert_non_null(rom);
+	memset(rom, 0x5a, 0x10000);
+	hide_readonly = true;
+	if (!start(1, rom, 0x10000)) {
+		free(rom);
+		skip();
+	}
+	run16(g_pam);
+	assert_int_equal(*ram(0x2000), 0x11);
+	finish();
+	hide_readonly = false;
+	free(rom);
+}
+
 /* ---- interrupts ---- */
 
 /* Vectors 0x21 and 0x22 are asked for with IF clear: none is acknowledged before STI, then both in order. */
@@ -506,6 +559,78 @@ static void test_halt(void **state)
 	/* 250 ms asleep: a busy loop would show as processor time. */
 	cpu_s = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9;
 	assert_true(cpu_s < 0.2);
+	finish();
+}
+
+/*
+ * 3000 times: asks another thread for an interrupt, then masks, unmasks and sleeps while it comes, at
+ * every point of that. A wake-up that is lost hangs the guest, which the alarm ends.
+ */
+GUEST16(g_ping, "movw $0,%di\n1:movw %di,%bx\noutb %al,$0x84\n2:sti\nhlt\ncli\ncmpw %bx,%di\nje 2b\n"
+		"cmpw $3000,%di\njb 1b\n" END "\n.org 77b+0x80\nincw %di\niret");
+
+static void *pinger(void *arg)
+{
+	unsigned seen = 0, random = 1;
+
+	(void)arg;
+	while (!vm_should_stop(&t.vm)) {
+		if (atomic_load(&pings) == seen) {
+			sched_yield();
+			continue;
+		}
+		seen++;
+		random = random * 1103515245 + 12345;
+		for (volatile unsigned i = random >> 16 & 0x3fff; i; i--)
+			;
+		ask(0x21);
+	}
+	return NULL;
+}
+
+static void test_no_lost_wakeup(void **state)
+{
+	pthread_t other;
+
+	(void)state;
+	START();
+	vector16(0x21, BASE + 0x80);
+	atomic_store(&pings, 0);
+	assert_int_equal(pthread_create(&other, NULL, pinger, NULL), 0);
+	run16(g_ping);
+	pthread_join(other, NULL);
+	assert_int_equal(regs().gpr[CPU_RDI] & 0xffff, 3000);
+	assert_int_equal(t.acks, 3000);
+	finish();
+}
+
+/* The kick's signal is handled before KVM_RUN begins: only immediate_exit can tell KVM then. */
+GUEST16(g_race, "movw $0,%di\n1:movw %di,%bx\noutb %al,$0x85\n2:sti\nhlt\ncli\ncmpw %bx,%di\nje 2b\n"
+		"cmpw $20,%di\njb 1b\n" END "\n.org 77b+0x80\nincw %di\niret");
+
+static void test_kick_before_run(void **state)
+{
+	(void)state;
+	START();
+	vector16(0x21, BASE + 0x80);
+	run16(g_race);
+	assert_int_equal(regs().gpr[CPU_RDI] & 0xffff, 20);
+	finish();
+}
+
+/* KVM may still hold the last vector: the next one, acknowledged already, waits and is not lost. */
+static void test_refused_vector(void **state)
+{
+	(void)state;
+	START();
+	vector16(0x21, BASE + 0x80);
+	vector16(0x22, BASE + 0x90);
+	refuse = 3;
+	run16(g_masked);
+	assert_int_equal(refuse, 0);
+	assert_int_equal(*ram(0x2001), 0x21);
+	assert_int_equal(*ram(0x2002), 0x22);
+	assert_int_equal(t.acks, 2);
 	finish();
 }
 
@@ -773,6 +898,10 @@ int main(void)
 		cmocka_unit_test(test_rom_and_pam),
 		cmocka_unit_test(test_masked),
 		cmocka_unit_test(test_halt),
+		cmocka_unit_test(test_no_lost_wakeup),
+		cmocka_unit_test(test_kick_before_run),
+		cmocka_unit_test(test_refused_vector),
+		cmocka_unit_test(test_no_readonly),
 		cmocka_unit_test(test_halt_masked),
 		cmocka_unit_test(test_kick_spinning),
 		cmocka_unit_test(test_intr_spinning),
@@ -783,6 +912,8 @@ int main(void)
 		cmocka_unit_test(test_second_cpu),
 		OLD(test_masked),
 		OLD(test_halt),
+		OLD(test_no_lost_wakeup),
+		OLD(test_refused_vector),
 		OLD(test_halt_masked),
 		OLD(test_kick_spinning),
 		OLD(test_intr_spinning),

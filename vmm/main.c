@@ -4,6 +4,7 @@
  * line on standard error and status 2.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,16 @@ static uint64_t clock_ns(clockid_t clock)
 
 	clock_gettime(clock, &ts);
 	return (uint64_t)ts.tv_sec * HR_NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+/* Were one of them closed, the next file opened would get its number, and the guest's output go into a disk image. */
+static bool open_standard_fds(void)
+{
+	for (int fd = 0; fd <= 2; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return false;
+	}
+	return true;
 }
 
 static int usage(FILE *out, int status)
@@ -68,7 +79,9 @@ int main(int argc, char **argv)
 	/* what came before main() was this process's own processor time: loading and linking */
 	uint64_t process_start_ns = clock_ns(CLOCK_MONOTONIC) - clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 
-	signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error, reported as one */
+	if (!open_standard_fds())
+		return EXIT_USAGE; /* there is nowhere to say why */
+	signal(SIGPIPE, SIG_IGN);  /* a closed pipe is a write error, reported as one */
 	if (argc < 2)
 		return usage(stderr, EXIT_USAGE);
 	if (strcmp(argv[1], "run") == 0)

@@ -546,6 +546,50 @@ static void test_identify(void **state)
 	assert_int_equal(id[56], 32);
 }
 
+/* 200 GiB and a sector, sparse: more than 28 bits can say. */
+static void test_large_disk(void **state)
+{
+	const uint64_t sectors = (200ull << 30) / 512 + 1;
+	struct rig *r;
+	struct disk *disk;
+	struct accel_err err;
+	uint16_t id[256];
+
+	(void)state;
+	r = calloc(1, sizeof(*r));
+	assert_non_null(r);
+	make_image(r, 1);
+	if (truncate(r->path, (off_t)(sectors * 512))) {
+		unlink(r->path);
+		free(r);
+		print_message("skipped: no sparse file of 200 GiB here\n");
+		skip();
+	}
+	assert_int_equal(disk_open(r->path, false, &disk, &err), 0);
+	board_init(&r->board, ACCEL_OFF);
+	r->ata = ata_create(&r->board.bus, &r->board.clock, board_line(&r->board, IRQ), disk);
+	assert_non_null(r->ata);
+	board_reset(r->ata);
+	identify(r, id);
+	assert_int_equal(id[1], 16383);
+	assert_int_equal(id[60] | (uint32_t)id[61] << 16, 0x0fffffff);
+	assert_int_equal(id[100] | (uint64_t)id[101] << 16 | (uint64_t)id[102] << 32, sectors);
+	lba28(r, 0x0ffffffe, 1, 0x20); /* the last one that 28 bits reach */
+	assert_int_equal(in(r, 7), 0x58);
+	for (unsigned i = 0; i < 256; i++)
+		assert_int_equal(word(r), 0);
+	lba28(r, 0x0ffffffe, 2, 0x20);
+	expect_error(r, 0x10);
+	lba48(r, sectors - 1, 1, 0x34);
+	write_sectors(r, 1, 1, 0x4242);
+	lba48(r, sectors - 1, 2, 0x24);
+	expect_error(r, 0x10);
+	lba48(r, sectors - 1, 1, 0x24);
+	assert_int_equal(in(r, 7), 0x58);
+	assert_int_equal(word(r), 0x4242);
+	rig_free(r);
+}
+
 static void test_set_features(void **state)
 {
 	struct rig *r = *state;
@@ -950,6 +994,7 @@ int main(void)
 		T(test_out_of_range),
 		T(test_chs),
 		T(test_identify),
+		cmocka_unit_test(test_large_disk),
 		T(test_set_features),
 		T(test_reading_status),
 		T(test_absent_slave),

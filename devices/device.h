@@ -39,7 +39,7 @@ struct device {
 	struct accel_page *page; /* NULL: a device without programs */
 	pthread_mutex_t lock;
 	/* lock */
-	bool is_frozen;     /* check mode: the program and the model see one instant */
+	bool is_frozen; /* check mode: the program and the model see one instant */
 	uint64_t frozen_ns;
 };
 
@@ -48,7 +48,7 @@ struct device {
  * variable (struct hr_page first). 0 or -errno; device_cleanup() undoes it.
  */
 int device_init(struct device *dev, const char *name, const struct device_ops *ops, struct clock *clock,
-		uint32_t page_version, uint32_t page_size);
+	uint32_t page_version, uint32_t page_size);
 void device_cleanup(struct device *dev);
 
 /* Host time for a model: the sampled instant in check mode, else the clock. dev->lock held. */
@@ -101,9 +101,9 @@ struct range {
 	const char *name; /* "ata.regs"; unique in the machine */
 	struct device *dev;
 	enum io_bus bus;
-	uint32_t len;   /* bytes */
-	uint8_t width;  /* widest access the device takes whole: 1, 2, 4 or 8 */
-	uint8_t flags;  /* RANGE_* */
+	uint32_t len;  /* bytes */
+	uint8_t width; /* widest access the device takes whole: 1, 2, 4 or 8 */
+	uint8_t flags; /* RANGE_* */
 	void (*read)(struct device *dev, struct io_req *req);
 	void (*write)(struct device *dev, struct io_req *req);
 	/*

@@ -21,7 +21,7 @@ endif
 
 ACCEL := object elfcheck btfcheck reloc layout insn disasm tnum range range_alu range_cmp verifier verify_state verify_code \
 	verify_insn verify_mem verify_report interp runtime page progcmd
-VMM := options vm clock bus bus_check mem chardev event stats trace boot multiboot cpu_kvm kvm_state kvm_probe cpu_soft \
+VMM := options vm vm_run clock bus bus_check mem chardev event stats trace boot multiboot cpu_kvm kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
 VMM += soft_mem soft_insn soft_operand soft_stack soft_bits soft_intr soft_string
 DEVICES := device machine i8254 i8259 mc146818 hpet piix4_pm i16550 i8042 i440fx piix3 pci ata ata_cmd disk fw_cfg \

@@ -79,6 +79,8 @@ void vm_destroy(struct vm *vm);
 
 /* Ends the VM. The first status wins. Any thread, also with device locks held. */
 void vm_request_stop(struct vm *vm, int status, const char *reason);
+/* Makes the event thread look at everything again. Any thread. */
+void vm_wake(struct vm *vm);
 /* Asks for a system reset: the vCPUs leave run(), devices and memory map return to power-on. */
 void vm_request_reset(struct vm *vm, const char *why);
 

@@ -42,6 +42,7 @@ UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd
 TSAN_TESTS := test_runtime test_runtime_threads
 TSAN_TESTS += test_cpu_soft
 TSAN_TESTS += test_bus test_vm_threads test_cpu_kvm
+TSAN_TESTS += test_timer_threads
 
 # (while the first parts land, lists may name files that are not there yet)
 srcs = $(wildcard $(patsubst %,$(1)/%.c,$(2)))

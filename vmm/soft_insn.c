@@ -466,6 +466,47 @@ static enum soft_verdict soft_insn(struct soft_cpu *c)
 	}
 }
 
+static bool has_modrm(unsigned op)
+{
+	return (op < 0x40 && (op & 7) < 4) || op == 0x69 || op == 0x6b || (op >= 0x80 && op <= 0x8f) ||
+	       (op >= 0xc4 && op <= 0xc7) || op == 0xf6 || op == 0xf7 || op == 0xfe || op == 0xff;
+}
+
+/*
+ * The library takes [EBP + disp8] for an address in DS. When that makes a difference it is told
+ * the segment as if by a prefix (a real prefix still wins, it comes later).
+ */
+static void mend_ebp(struct soft_cpu *c)
+{
+	x86emu_regs_t *x = &c->emu->x86;
+	bool addr32 = soft_code32(c);
+	uint32_t at = x->R_CS_BASE + x->R_EIP;
+	unsigned op = soft_code(c, at), i;
+
+	for (i = 1; i < MAX_INSN_BYTES && (op == 0x66 || op == 0x67 || op == 0xf0); i++) {
+		addr32 ^= op == 0x67;
+		op = soft_code(c, at + i);
+	}
+	if (op == 0x0f) {
+		op = soft_code(c, at + i++);
+		if (!((op >= 0x90 && op <= 0x9f) || op >= 0xaf))
+			return;
+	} else if (!has_modrm(op)) {
+		return;
+	}
+	if (addr32 && (soft_code(c, at + i) & 0xc7) == 0x45)
+		x->default_seg = &x->seg[R_SS_INDEX];
+}
+
+static inline int to_library(struct soft_cpu *c)
+{
+	const x86emu_regs_t *x = &c->emu->x86;
+
+	if (x->R_SS_BASE != x->R_DS_BASE || x->R_SS_LIMIT != x->R_DS_LIMIT || x->R_SS_LIMIT != 0xffffffff)
+		mend_ebp(c);
+	return 0;
+}
+
 /* What x86emu_run() has worked out for the next instruction, after CS:EIP changed under it. */
 static void restart(x86emu_t *emu)
 {
@@ -497,10 +538,10 @@ int soft_code_hook(x86emu_t *emu)
 		c->start.gen = x->gen;
 		c->start.spc = x->spc;
 		if (!special[soft_code(c, x->R_CS_BASE + x->R_EIP)])
-			return 0;
+			return to_library(c);
 		v = soft_insn(c);
 		if (v != SOFT_DONE)
-			return v == SOFT_LEAVE;
+			return v == SOFT_LEAVE ? 1 : to_library(c);
 		restart(emu);
 	}
 }

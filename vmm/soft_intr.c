@@ -202,14 +202,81 @@ enum soft_verdict soft_fault(struct soft_cpu *c, unsigned vector, bool has_err, 
 	return soft_deliver(c, vector, SOFT_EXCEPTION, has_err, err);
 }
 
+/*
+ * The library's one #GP, looked at again: a selector that cannot be loaded keeps its error code; else
+ * a segment's limit was exceeded, which is #SS for the stack and has the error code 0.
+ */
+static unsigned limit_or_load(const x86emu_t *emu, uint32_t *err)
+{
+	static const uint8_t prefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3};
+	const x86emu_regs_t *x = &emu->x86;
+	const uint8_t *p = x->instr_buf;
+	unsigned left = x->instr_len, op, reg;
+	bool loads = false, stack;
+
+	while (left > 2 && memchr(prefixes, *p, sizeof prefixes)) {
+		p++;
+		left--;
+	}
+	op = left ? p[0] : 0;
+	reg = left > 1 ? p[1] >> 3 & 7 : 0;
+	stack = x->default_seg ? x->default_seg == &x->seg[R_SS_INDEX] : x->mode & _MODE_SEG_DS_SS;
+	switch (op) {
+	case 0x07: /* POP ES, SS, DS */
+	case 0x17:
+	case 0x1f:
+	case 0x9a: /* CALL far */
+		loads = *err != 0 && *err != (x->R_SS & 0xfffcu);
+		stack = true;
+		break;
+	case 0x0f:
+		op = left > 1 ? p[1] : 0;
+		stack = stack || op == 0xa0 || op == 0xa1 || op == 0xa8 || op == 0xa9;
+		loads = op == 0xb2 || op == 0xb4 || op == 0xb5 ||
+			((op == 0xa1 || op == 0xa9) && *err != (x->R_SS & 0xfffcu));
+		break;
+	case 0x8e: /* MOV Sreg, LES, LDS, JMP far */
+	case 0xc4:
+	case 0xc5:
+	case 0xea:
+		loads = true;
+		break;
+	case 0xff:
+		loads = reg == 3 || reg == 5;
+		stack = stack || reg == 2 || reg == 6;
+		break;
+	case 0x06:
+	case 0x0e:
+	case 0x16:
+	case 0x1e:
+	case 0x50 ... 0x61:
+	case 0x68:
+	case 0x6a:
+	case 0xc2:
+	case 0xc3:
+	case 0xc9:
+	case 0xe8:
+		stack = true;
+		break;
+	}
+	if (loads)
+		return EXC_GP;
+	*err = 0;
+	return stack ? EXC_SS : EXC_GP;
+}
+
 /* libx86emu raised an interrupt or exception and has finished the instruction. Returns 1: taken care of. */
 int soft_intr_hook(x86emu_t *emu, u8 num, unsigned type)
 {
 	struct soft_cpu *c = emu->_private;
+	uint32_t err = emu->x86.intr_errcode & 0xfffc;
+	unsigned vector = num;
 	enum soft_verdict v;
 
+	if (num == EXC_GP && (type & INTR_MODE_ERRCODE))
+		vector = limit_or_load(emu, &err);
 	if (type & INTR_MODE_RESTART)
-		v = soft_fault(c, num, type & INTR_MODE_ERRCODE, emu->x86.intr_errcode & 0xfffc);
+		v = soft_fault(c, vector, type & INTR_MODE_ERRCODE, err);
 	else
 		v = soft_deliver(c, num, SOFT_INT, false, 0);
 	if (v == SOFT_LEAVE)

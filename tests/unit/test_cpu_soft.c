@@ -473,6 +473,40 @@ static void test_protected_mode(void **state)
 	assert_int_equal(peek(0x5040, 4), 0x77);
 }
 
+/* Beyond a limit: #GP for data, #SS for an address by EBP, all with error code 0. */
+GUEST(g_limits, TO_PROTECTED "movw $0x20,%ax\nmovw %ax,%ds\nmovw %ax,%ss\nmovl $0x7000,%esp\n"
+			     "movl $0x10000,%ebx\nmovb (%ebx),%cl\n.byte 0x90,0x90,0x90\n"
+			     "movl %ebx,%ebp\nmovb (%ebp),%cl\n.byte 0x90,0x90\n"
+			     "movb %ds:(%ebp),%cl\n.byte 0x90\n" END "jmp .\n"
+			     ".org 77b+0x100\nincl %es:0x5000\npopl %eax\norl %eax,%es:0x5008\naddl $5,(%esp)\niretl\n"
+			     ".org 77b+0x140\nincl %es:0x5004\npopl %eax\norl %eax,%es:0x5008\naddl $5,(%esp)\niretl\n"
+			     ".code16\n");
+
+/* [EBP + disp8] by 32-bit address in real mode, SS and DS apart. */
+GUEST(g_ebp, "movw $0x500,%ax\nmovw %ax,%ss\nmovl $0x10,%ebp\nmovl $0x1234,4(%ebp)\naddl $1,4(%ebp)\n"
+	     "movzwl 4(%ebp),%ebx\nmovl %ds:4(%ebp),%ecx\n" END);
+
+static void test_ebp_is_on_the_stack(void **state)
+{
+	(void)state;
+	poke(0x14, 0x77, 4);
+	run_ok(g_ebp);
+	assert_int_equal(peek(0x5014, 4), 0x1235);
+	assert_int_equal(reg(BX), 0x1235);
+	assert_int_equal(reg(CX), 0x77);
+}
+
+static void test_limit_faults(void **state)
+{
+	(void)state;
+	gate(13, 0xe, 0x7d00);
+	gate(12, 0xe, 0x7d40);
+	run_ok(g_limits);
+	assert_int_equal(peek(0x5000, 4), 2);
+	assert_int_equal(peek(0x5004, 4), 1);
+	assert_int_equal(peek(0x5008, 4), 0);
+}
+
 /* External interrupts through all four kinds of gate; IF on entry, frame width, and the return. */
 GUEST(g_gates, TO_PROTECTED "sti\nmovb $0x40,%al\noutb %al,$0x80\nincb %al\noutb %al,$0x80\n"
 			    "incb %al\noutb %al,$0x80\nincb %al\noutb %al,$0x80\nmovl %esp,0x5030\n" END "jmp .\n"
@@ -908,6 +942,8 @@ int main(void)
 		TEST(test_hlt_sleeps_and_wakes),
 		TEST(test_kick_from_anywhere),
 		TEST(test_protected_mode),
+		TEST(test_ebp_is_on_the_stack),
+		TEST(test_limit_faults),
 		TEST(test_gates),
 		TEST(test_big_real_mode),
 		TEST(test_flags),

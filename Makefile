@@ -44,11 +44,10 @@ TSAN_TESTS += test_cpu_soft
 TSAN_TESTS += test_bus test_vm_threads test_cpu_kvm
 TSAN_TESTS += test_timer_threads
 
-# (while the first parts land, lists may name files that are not there yet)
-srcs = $(wildcard $(patsubst %,$(1)/%.c,$(2)))
+srcs = $(patsubst %,$(1)/%.c,$(2))
 LIB_SRCS := $(call srcs,accel,$(ACCEL)) $(call srcs,vmm,$(VMM)) $(call srcs,devices,$(DEVICES))
 LIB_OBJS := $(LIB_SRCS:%.c=$(BUILD)/%.o)
-BPF_OBJS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.bpf.o,$(wildcard $(BPF_PROGS:%=bpf/%.bpf.c)))
+BPF_OBJS := $(BPF_PROGS:%=$(BUILD)/bpf/%.bpf.o)
 
 .PHONY: all objects tests tsan-tests
 all: $(BUILD)/hotreg

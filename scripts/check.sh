@@ -14,7 +14,7 @@ mkdir -p "$out"
 one() {
 	local name=$1 cmd=$2 log="$out/$1.log" start rc took
 	start=$(date +%s)
-	timeout -k 10 900 bash -c "$cmd" >"$log" 2>&1 </dev/null
+	timeout -k 10 1560 bash -c "$cmd" >"$log" 2>&1 </dev/null
 	rc=$?
 	took=$(($(date +%s) - start))
 	echo "$rc $took" >"$out/$name.rc"

@@ -115,7 +115,11 @@ static void print_one(const struct prog *p, uint32_t insn, const struct insn_des
 			reg_letter(desc), in->src_reg, in->off);
 		break;
 	case KIND_CALL_HELPER:
-		snprintf(buf, size, "call %s#%" PRId32, in->imm == 5 ? "bpf_ktime_get_ns" : "helper", in->imm);
+		snprintf(buf, size, "call %s#%" PRId32,
+			in->imm == 1   ? "bpf_map_lookup_elem"
+			: in->imm == 5 ? "bpf_ktime_get_ns"
+				       : "helper",
+			in->imm);
 		break;
 	case KIND_CALL_FUNC:
 		print_call(p, insn, buf, size);
@@ -129,6 +133,12 @@ static void print_one(const struct prog *p, uint32_t insn, const struct insn_des
 		break;
 	case KIND_MAP_ADDR:
 		print_map(p, in, buf, size);
+		break;
+	case KIND_MAP:
+		if (in->imm >= 0 && (uint32_t)in->imm < p->map_count)
+			snprintf(buf, size, "r%u = map %s ll", in->dst_reg, p->maps[in->imm].name);
+		else
+			snprintf(buf, size, "r%u = map %" PRId32 " ll", in->dst_reg, in->imm);
 		break;
 	case KIND_LOAD:
 	case KIND_LOAD_S:

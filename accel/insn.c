@@ -47,6 +47,7 @@ static const uint8_t operands[] = {
 	[KIND_RETURN] = 0,
 	[KIND_IMM64] = DST | IMM,
 	[KIND_MAP_ADDR] = DST | IMM,
+	[KIND_MAP] = DST | IMM,
 	[KIND_LOAD] = DST | SRC | OFF,
 	[KIND_LOAD_S] = DST | SRC | OFF,
 	[KIND_STORE_K] = DST | OFF | IMM,

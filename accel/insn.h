@@ -32,6 +32,7 @@ enum insn_kind {
 	KIND_RETURN,	     /* none */
 	KIND_IMM64,	     /* dst = imm and imm of the second slot */
 	KIND_MAP_ADDR,	     /* dst = address: imm map index, imm of the second slot offset */
+	KIND_MAP,	     /* dst = the map itself: imm map index, imm of the second slot 0 */
 	KIND_LOAD,	     /* dst = zero-extended *(src + off) */
 	KIND_LOAD_S,	     /* dst = sign-extended *(src + off) */
 	KIND_STORE_K,	     /* *(dst + off) = imm */

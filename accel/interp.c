@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define HELPER_MAP_LOOKUP_ELEM 1
 #define HELPER_KTIME_GET_NS 5
 
 /* One instruction, decoded: 64-bit immediates are whole, distances are absolute. */
@@ -31,6 +32,14 @@ struct interp_code {
 	uint32_t count;
 	struct op ops[];
 };
+
+static bool has_arrays(const struct prog *p, const struct prog_env *env)
+{
+	for (uint32_t i = 0; i < p->map_count; i++)
+		if (env->array[i].base)
+			return true;
+	return false;
+}
 
 /* Fills one op; `at` maps instruction slots to op indices. */
 static int decode(const struct prog *p, const struct prog_env *env, uint32_t pc, const uint32_t *at, struct op *op)
@@ -55,6 +64,8 @@ static int decode(const struct prog *p, const struct prog_env *env, uint32_t pc,
 		target = (int64_t)pc + 1 + insn->imm;
 		break;
 	case KIND_CALL_HELPER:
+		if (insn->imm == HELPER_MAP_LOOKUP_ELEM)
+			return has_arrays(p, env) ? 0 : -EINVAL;
 		return insn->imm == HELPER_KTIME_GET_NS ? 0 : -EINVAL;
 	case KIND_IMM64:
 		op->imm = (uint32_t)insn->imm | (uint64_t)(uint32_t)insn[1].imm << 32;
@@ -63,6 +74,11 @@ static int decode(const struct prog *p, const struct prog_env *env, uint32_t pc,
 		if (insn->imm < 0 || (uint32_t)insn->imm >= p->map_count || !env->map_base[insn->imm])
 			return -EINVAL;
 		op->imm = (uint64_t)(uintptr_t)env->map_base[insn->imm] + (uint32_t)insn[1].imm;
+		return 0;
+	case KIND_MAP:
+		if (insn->imm < 0 || (uint32_t)insn->imm >= p->map_count || !env->array[insn->imm].base || insn[1].imm)
+			return -EINVAL;
+		op->imm = (uint64_t)(uintptr_t)&env->array[insn->imm];
 		return 0;
 	case KIND_REFUSED:
 		return -EINVAL;
@@ -122,8 +138,12 @@ void interp_free(struct interp_code *code)
 	free(code);
 }
 
-static uint64_t helper_time(const struct prog_env *env)
+/* interp_prepare() has let through no other numbers. */
+static uint64_t call_helper(const struct prog_env *env, uint64_t number, uint64_t r1, uint64_t r2)
 {
+	if (number == HELPER_MAP_LOOKUP_ELEM)
+		return (uintptr_t)prog_array_lookup(
+			(const struct prog_array *)(uintptr_t)r1, (const void *)(uintptr_t)r2);
 	return env->time_is_frozen ? env->frozen_ns : accel_clock_now(env->clock);
 }
 
@@ -199,7 +219,8 @@ struct frame {
 	}
 #define DO_IMM64(bits, meaning) r[op->dst] = op->imm;
 #define DO_MAP_ADDR(bits, meaning) r[op->dst] = op->imm;
-#define DO_CALL_HELPER(bits, meaning) r[0] = helper_time(code->env);
+#define DO_MAP(bits, meaning) r[op->dst] = op->imm;
+#define DO_CALL_HELPER(bits, meaning) r[0] = call_helper(code->env, op->imm, r[1], r[2]);
 #define DO_CALL_FUNC(bits, meaning)                                                                                    \
 	{                                                                                                              \
 		assert(depth + 1 < PROG_MAX_FRAMES);                                                                   \

@@ -168,7 +168,7 @@ int accel_page_bind(struct accel_page *page, const struct accel_object *obj, str
 static void page_object_free(struct page_object *po)
 {
 	for (unsigned i = 0; i < accel_object_map_count(po->obj); i++) {
-		if (accel_object_map(po->obj, i)->role == MAP_BSS)
+		if (prog_map_is_own(accel_object_map(po->obj, i)))
 			free(po->map_base[i]);
 	}
 	accel_object_put(po->obj);
@@ -194,6 +194,7 @@ static struct page_object *page_object_new(struct accel_page *page, struct accel
 			po->map_base[i] = map->initial;
 			break;
 		case MAP_BSS:
+		case MAP_USER:
 			po->map_base[i] = page_copy(map->initial, map->size);
 			if (!po->map_base[i]) {
 				page_object_free(po);

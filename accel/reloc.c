@@ -285,9 +285,9 @@ static int link_insn(struct link *k, uint32_t func, uint32_t at, unsigned *slots
 	if (check_insn(k, f, at, pf->start + pf->count, &desc))
 		return -EINVAL;
 	*slots = desc->slots;
-	if (desc->kind == KIND_MAP_ADDR)
-		return accel_fail(k->err, -EINVAL, "%s, instruction %u: address in a map without a relocation", f->name,
-			at - pf->start);
+	if (desc->kind == KIND_MAP_ADDR || desc->kind == KIND_MAP)
+		return accel_fail(k->err, -EINVAL, "%s, instruction %u: reference to a map without a relocation",
+			f->name, at - pf->start);
 	if (desc->kind == KIND_CALL_FUNC) {
 		if (relocated && ELF64_R_TYPE(rel.r_info) != RELOC_64_32)
 			return accel_fail(k->err, -EINVAL,

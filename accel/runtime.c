@@ -178,7 +178,7 @@ static void attachment_free(struct accel_slot *slot, struct attachment *att)
 	interp_free(att->code);
 	interp_free(att->shadow_code);
 	for (unsigned i = 0; i < accel_object_map_count(att->po->obj); i++) {
-		if (accel_object_map(att->po->obj, i)->role == MAP_BSS)
+		if (prog_map_is_own(accel_object_map(att->po->obj, i)))
 			free(att->shadow_env.map_base[i]);
 	}
 	page_object_put(slot->page, att->po);
@@ -220,15 +220,15 @@ static int shadow_env_init(struct accel_slot *slot, struct attachment *att)
 
 		if (map->role == MAP_STATE)
 			att->shadow_env.map_base[i] = (uint8_t *)slot->shadow_page;
-		else if (map->role == MAP_BSS)
+		else if (prog_map_is_own(map))
 			att->shadow_env.map_base[i] = NULL;
 	}
 	for (unsigned i = 0; i < accel_object_map_count(obj); i++) {
 		const struct prog_map *map = accel_object_map(obj, i);
 
-		if (map->role != MAP_BSS)
+		if (!prog_map_is_own(map))
 			continue;
-		att->shadow_env.map_base[i] = page_copy(map->initial, map->size);
+		prog_env_set_map(&att->shadow_env, i, map, page_copy(map->initial, map->size));
 		if (!att->shadow_env.map_base[i])
 			return -ENOMEM;
 	}
@@ -249,7 +249,8 @@ static int attachment_new(struct accel_slot *slot, struct accel_object *obj, con
 		return ret;
 	}
 	att->is_stateful = prog->effect == ACCEL_STATEFUL;
-	memcpy(att->env.map_base, att->po->map_base, sizeof(att->env.map_base));
+	for (unsigned i = 0; i < accel_object_map_count(obj); i++)
+		prog_env_set_map(&att->env, i, accel_object_map(obj, i), att->po->map_base[i]);
 	att->env.clock = slot->clock;
 	ret = shadow_env_init(slot, att);
 	if (!ret)
@@ -462,7 +463,7 @@ static void copy_bss(const struct attachment *att, const struct prog_env *from, 
 	for (unsigned i = 0; i < accel_object_map_count(att->po->obj); i++) {
 		const struct prog_map *map = accel_object_map(att->po->obj, i);
 
-		if (map->role == MAP_BSS)
+		if (prog_map_is_own(map))
 			memcpy(to->map_base[i], from->map_base[i], map->size);
 	}
 }

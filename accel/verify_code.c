@@ -43,7 +43,7 @@ static int check_shape(struct verifier *v)
 static bool writes_dst(enum insn_kind kind)
 {
 	return kind == KIND_ALU_K || kind == KIND_ALU_X || kind == KIND_ALU_1 || kind == KIND_IMM64 ||
-	       kind == KIND_MAP_ADDR || kind == KIND_LOAD || kind == KIND_LOAD_S;
+	       kind == KIND_MAP_ADDR || kind == KIND_MAP || kind == KIND_LOAD || kind == KIND_LOAD_S;
 }
 
 static int check_operands(struct verifier *v, const struct insn_desc *d, const struct bpf_insn *insn)
@@ -54,6 +54,9 @@ static int check_operands(struct verifier *v, const struct insn_desc *d, const s
 		return verify_refuse(v, -1, -1,
 			"programs reach their own sections, the context and the listed helpers only",
 			"%s is not for hotreg's programs", d->text);
+	if (d->kind == KIND_MAP)
+		return verify_refuse(v, -1, -1, "keep data in the state page, .bss or .rodata",
+			"reference to a map object is not for hotreg's programs");
 	if ((writes_dst(d->kind) && insn->dst_reg == BPF_REG_10) ||
 		(d->kind == KIND_ATOMIC_FETCH && insn->src_reg == BPF_REG_10))
 		return verify_refuse(v, -1, -1, compiler_help, "r10, the frame pointer, cannot be written");
@@ -399,6 +402,7 @@ static void needs_before(struct needs_pass *pass, uint32_t at, struct state_need
 		break;
 	case KIND_IMM64:
 	case KIND_MAP_ADDR:
+	case KIND_MAP:
 		n->live &= (uint16_t)~dst;
 		n->exact &= (uint16_t)~dst;
 		break;

@@ -28,9 +28,9 @@ static uint8_t asm_state[ASM_STATE_BYTES], asm_bss[ASM_BSS_BYTES];
 static uint8_t asm_rodata[ASM_RODATA_BYTES] = {
 	1, 2, 4, 8, 1, 2, 4, 8, [24] = 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11};
 static const struct prog_map asm_maps[] = {
-	{"state", MAP_STATE, ASM_STATE_BYTES, asm_state},
-	{"bss", MAP_BSS, ASM_BSS_BYTES, asm_bss},
-	{"rodata", MAP_RODATA, ASM_RODATA_BYTES, asm_rodata},
+	{.name = "state", .role = MAP_STATE, .size = ASM_STATE_BYTES, .initial = asm_state},
+	{.name = "bss", .role = MAP_BSS, .size = ASM_BSS_BYTES, .initial = asm_bss},
+	{.name = "rodata", .role = MAP_RODATA, .size = ASM_RODATA_BYTES, .initial = asm_rodata},
 };
 
 struct asm_fixup {

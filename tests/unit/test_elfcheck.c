@@ -144,7 +144,7 @@ static const struct {
 	{BYTES(".relsyscall", 8, 4), 99, "a call has relocation type 99"},
 	{BYTES("syscall", 0, 1), 0xff, "compute, instruction 0: opcode 0xff with these fields is no BPF instruction"},
 	{BYTES("syscall", 0, 8), 0x30, "compute, instruction 0: packet access (BPF_ABS)"},
-	{BYTES("syscall", 0, 8), 0x1018, "compute, instruction 0: reference to a map object"},
+	{BYTES("syscall", 0, 8), 0x1018, "compute, instruction 0: 64-bit immediate without its second half"},
 	{BYTES("syscall", 0, 8), 0x2018, "compute, instruction 0: 64-bit immediate without its second half"},
 	{BYTES("syscall", 0, 8), 0x700001085, "has a call to where no function starts"},
 	{BYTES("syscall", 0, 8), 0x8000000000001085, "has a call to where no function starts"},

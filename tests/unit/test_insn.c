@@ -295,6 +295,7 @@ static void test_prepare_refuses(void **state)
 	const struct bpf_insn helper[] = {{.code = 0x85, .imm = 1}, {.code = 0x95}};
 	const struct bpf_insn packet[] = {{.code = 0x20}, {.code = 0x95}};
 	const struct bpf_insn map[] = {{.code = 0x18, .src_reg = 2}, {0}, {.code = 0x95}};
+	const struct bpf_insn map_object[] = {{.code = 0x18, .src_reg = 1}, {0}, {.code = 0x95}};
 	const struct bpf_insn fine[] = {{.code = 0xb7}, {.code = 0x95}};
 
 	(void)state;
@@ -305,7 +306,64 @@ static void test_prepare_refuses(void **state)
 	assert_true(prepare(helper, 2) < 0);
 	assert_true(prepare(packet, 2) < 0);
 	assert_true(prepare(map, 3) < 0);
+	assert_true(prepare(map_object, 3) < 0);
 	assert_true(prepare(fine, 0) < 0);
+}
+
+/* Helper 1 on an array map: the element's address, or 0 beyond the last; element 0 by its address too. */
+static void test_lookup(void **state)
+{
+	uint8_t storage[3 * 16] = {[0] = 7, [16] = 8, [32] = 9};
+	const struct prog_map map = {.name = "table",
+		.role = MAP_USER,
+		.size = sizeof(storage),
+		.key_size = 4,
+		.value_size = 12,
+		.max_entries = 3};
+	struct bpf_insn insns[] = {
+		{.code = 0x61, .dst_reg = 6, .src_reg = 1},		/* r6 = *(u32 *)(r1 + 0) */
+		{.code = 0x63, .dst_reg = 10, .src_reg = 6, .off = -4}, /* *(u32 *)(r10 - 4) = r6 */
+		{.code = 0x18, .dst_reg = 1, .src_reg = 1},		/* r1 = map table ll */
+		{0},
+		{.code = 0xbf, .dst_reg = 2, .src_reg = 10},
+		{.code = 0x07, .dst_reg = 2, .imm = -4},
+		{.code = 0x85, .imm = 1},
+		{.code = 0x15, .off = 3},     /* if r0 == 0 goto pc+3 */
+		{.code = 0x71, .src_reg = 0}, /* r0 = *(u8 *)(r0 + 0) */
+		{.code = 0x95},
+		{.code = 0x05},				    /* not reached */
+		{.code = 0x18, .dst_reg = 1, .src_reg = 2}, /* r1 = table + 0 ll */
+		{0},
+		{.code = 0x71, .src_reg = 1},
+		{.code = 0x07, .imm = 100},
+		{.code = 0x95},
+	};
+	struct prog p = {.insns = insns, .insn_count = 16, .maps = &map, .map_count = 1};
+	static const struct {
+		uint32_t key;
+		uint64_t r0;
+	} rows[] = {{0, 7}, {1, 8}, {2, 9}, {3, 107}, {UINT32_MAX, 107}, {0x10000000, 107}};
+	struct prog_env env = {.time_is_frozen = true};
+	struct interp_code *code;
+	char text[64];
+
+	(void)state;
+	assert_true(interp_prepare(&p, &env, &code) < 0);
+	prog_env_set_map(&env, 0, &map, storage);
+	assert_int_equal(env.array[0].stride, 16);
+	assert_int_equal(interp_prepare(&p, &env, &code), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint32_t key = rows[i].key;
+
+		assert_int_equal(interp_run(code, &key), rows[i].r0);
+	}
+	interp_free(code);
+	disasm_insn(&p, 2, text, sizeof(text));
+	assert_string_equal(text, "r1 = map table ll");
+	disasm_insn(&p, 6, text, sizeof(text));
+	assert_string_equal(text, "call bpf_map_lookup_elem#1");
+	disasm_insn(&p, 11, text, sizeof(text));
+	assert_string_equal(text, "r1 = table + 0 ll");
 }
 
 /* What is refused is named, what is no instruction is shown as it is. */
@@ -347,6 +405,7 @@ int main(void)
 		cmocka_unit_test(test_reserved),
 		cmocka_unit_test(test_opcode_count),
 		cmocka_unit_test(test_prepare_refuses),
+		cmocka_unit_test(test_lookup),
 		cmocka_unit_test(test_disasm_odd),
 	};
 

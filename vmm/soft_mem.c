@@ -129,22 +129,20 @@ void soft_store(struct soft_cpu *c, uint32_t addr, uint32_t val, unsigned size)
 {
 	int r = region_of(c, addr, size);
 
-	if (r > 0) {
+	if (r > 0 && !c->readonly[r]) {
 		uint8_t *p = (uint8_t *)(c->bias[r] + addr);
 
-		if (c->readonly[r])
-			return;
 		if (size == 1)
 			*p = (uint8_t)val;
 		else if (size == 2)
 			memcpy(p, &val, 2);
 		else
 			memcpy(p, &val, 4);
-	} else if (r == 0) {
-		bus_write(c, IO_MMIO, addr, val, size);
-	} else {
+	} else if (r < 0) {
 		for (unsigned i = 0; i < size; i++)
 			soft_store(c, addr + i, val >> (8 * i), 1);
+	} else if (!mem_shadow_write(&c->cpu.vm->mem, addr, &val, size) && r == 0) {
+		bus_write(c, IO_MMIO, addr, val, size);
 	}
 }
 

@@ -841,6 +841,35 @@ static void test_rom_and_shadow(void **state)
 	assert_int_equal(reg(BX), 0x6666);
 }
 
+GUEST(g_copy_bios, "movw $0xf000,%ax\nmovw %ax,%ds\nmovw %ax,%es\nxorw %si,%si\nxorw %di,%di\nmovw $4,%cx\n"
+		   "cld\nrep movsw\nmovl $0x44332211,8\n"
+		   "movw $0xc800,%ax\nmovw %ax,%ds\nmovw $0x7766,0x3ffe\nmovb (0),%bl\n" END);
+
+/* [82441FX] PAM: WE without RE is how a BIOS copies itself to shadow RAM: reads see the ROM, writes land in RAM. */
+static void test_write_only_shadow(void **state)
+{
+	uint8_t *image = malloc(0x20000);
+
+	(void)state;
+	for (unsigned i = 0; i < 0x20000; i++)
+		image[i] = (uint8_t)(i * 7 + 1);
+	assert_int_equal(mem_set_rom(&t.vm.mem, image, 0x20000), 0);
+	mem_set_pam(&t.vm.mem, 12, MEM_PAM_WE);
+	mem_set_pam(&t.vm.mem, 2, MEM_PAM_WE); /* 0xc8000: no ROM behind it, so no region at all */
+	run_ok(g_copy_bios);
+	assert_memory_equal(ram(0xf0000), image + 0x10000, 8);
+	assert_int_equal(peek(0xf0008, 4), 0x44332211);
+	assert_int_equal(*ram(0xf000c), 0);
+	assert_int_equal(peek(0xcbffe, 2), 0x7766);
+	for (unsigned i = 0; i < t.seen_count; i++)
+		assert_false(t.seen[i].bus == IO_MMIO && t.seen[i].is_write);
+	mem_set_pam(&t.vm.mem, 12, 0);
+	poke(0xf0008, 0, 4);
+	run_ok(g_copy_bios);
+	assert_int_equal(peek(0xf0008, 4), 0); /* dropped again */
+	free(image);
+}
+
 static _Atomic bool fuzzing;
 
 static void *end_again_and_again(void *opaque)
@@ -961,6 +990,7 @@ int main(void)
 		TEST(test_one_vcpu),
 		TEST(test_mmio),
 		TEST(test_rom_and_shadow),
+		TEST(test_write_only_shadow),
 		TEST(test_random_code),
 		TEST(test_registers),
 	};

@@ -152,6 +152,16 @@ void clock_fire_due(struct clock *clock)
 	pthread_mutex_unlock(&clock->lock);
 }
 
+uint64_t clock_next(struct clock *clock)
+{
+	uint64_t next;
+
+	pthread_mutex_lock(&clock->lock);
+	next = clock->timers ? clock->timers->deadline_ns : UINT64_MAX;
+	pthread_mutex_unlock(&clock->lock);
+	return next;
+}
+
 void clock_advance(struct clock *clock, uint64_t to_ns)
 {
 	_Atomic uint64_t *now = &clock->source.virtual_ns;

@@ -37,7 +37,7 @@ struct timer {
 struct clock {
 	struct accel_clock source; /* what helper 5 reads */
 	/* constant after init */
-	int timerfd;       /* readable when the first timer is due; -1 for the virtual source */
+	int timerfd;	   /* readable when the first timer is due; -1 for the virtual source */
 	uint64_t start_ns; /* host time at creation: guest time 0 */
 	/* clock.lock */
 	pthread_mutex_t lock;
@@ -58,6 +58,9 @@ void timer_init(struct timer *timer, void (*fire)(void *opaque), void *opaque);
 /* Arms or re-arms for an absolute time of the source; a past deadline fires at once. */
 void timer_arm(struct clock *clock, struct timer *timer, uint64_t deadline_ns);
 void timer_cancel(struct clock *clock, struct timer *timer);
+
+/* When the first armed timer is due; UINT64_MAX when none is armed. */
+uint64_t clock_next(struct clock *clock);
 
 /* Runs every due timer. Event thread, or tests. */
 void clock_fire_due(struct clock *clock);

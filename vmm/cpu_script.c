@@ -15,7 +15,7 @@
 #include "vmm/trace.h"
 #include "vmm/vm.h"
 
-#define STEP_NS 10000000ull /* virtual time between two looks at stop */
+#define STEP_NS 10000000ull /* virtual time full of timers between two looks at stop */
 #define MISMATCHES_SHOWN 10
 
 struct script_cpu {
@@ -67,15 +67,20 @@ static int script_create(struct vm *vm, unsigned index, struct cpu **out, struct
 	return 0;
 }
 
-/* Moves time in steps, so that a script of years with a fast timer can still be stopped. */
+/*
+ * Moves time. Years without a timer are one step; where timers are due, there is a look at stop every
+ * STEP_NS, so that a script of years with a fast timer can still be ended.
+ */
 static void advance(struct vm *vm, uint64_t to_ns)
 {
-	uint64_t now;
+	uint64_t now, next;
 
-	while ((now = clock_now(&vm->clock)) < to_ns && to_ns - now > STEP_NS && !vm_should_stop(vm))
-		clock_advance(&vm->clock, now + STEP_NS);
-	if (!vm_should_stop(vm))
-		clock_advance(&vm->clock, to_ns);
+	while ((now = clock_now(&vm->clock)) < to_ns && !vm_should_stop(vm)) {
+		next = clock_next(&vm->clock);
+		if (next < now + STEP_NS)
+			next = now + STEP_NS;
+		clock_advance(&vm->clock, next < to_ns ? next : to_ns);
+	}
 }
 
 static void compare(struct script_cpu *sc, const struct trace_line *line, uint64_t got)

@@ -116,6 +116,8 @@ $(BUILD)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
 
+-include $(TEST_PROG_OBJS:.o=.d) $(TEST_OBJS:.o=.d)
+
 # ---- guests -------------------------------------------------------------------------------
 
 GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
@@ -124,7 +126,7 @@ GUESTS := regbench smp_hpet
 GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/resets.bin
 
 .PHONY: guests
-guests: $(GUEST_BINS)
+guests: $(GUEST_BINS) $(TEST_PROG_OBJS)
 $(BUILD)/guest/%.o: tests/guest/%.c tests/guest/guest.h
 	@mkdir -p $(@D)
 	$(CC) $(GUEST_CFLAGS) -c -o $@ $<

@@ -295,7 +295,8 @@ static inline enum bus_outcome dispatch(struct bus *bus, struct range *range, st
 				req->io.result = hr_mask(req->io.result, req->io.size);
 				return BUS_ANSWERED;
 			}
-			outcome = BUS_PUNTED;
+			if (accel_slot_attached(range->slot))
+				outcome = BUS_PUNTED;
 			req->io.result = 0; /* a punting program may have left something there */
 		} else if (accel_slot_attached(range->slot)) {
 			return bus_check_access(bus->check, range, req);

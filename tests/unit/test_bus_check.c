@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "vmm/bus.h"
+#include "vmm/stats.h"
 
 /* A counter that reads as time in microseconds plus `bias`; writing sets the bias. */
 struct counter_page {
@@ -31,6 +32,8 @@ struct accel_slot {
 
 int accel_run(struct accel_slot *slot, struct hr_io *io)
 {
+	if (!slot->prog)
+		return 0;
 	slot->runs++;
 	return slot->prog(device_page(slot->dev), io, clock_now(slot->dev->clock)) == HR_ANSWER ? HR_ANSWER : 0;
 }
@@ -67,6 +70,18 @@ void accel_slot_counters(const struct accel_slot *slot, struct accel_counters *o
 {
 	(void)slot;
 	memset(out, 0, sizeof(*out));
+}
+
+static enum bus_outcome noted; /* what --stats would count the last access as */
+
+void stats_note(struct range_stats *stats, const struct io_req *req, enum bus_outcome outcome, uint64_t ticks,
+	uint32_t elements)
+{
+	(void)stats;
+	(void)req;
+	(void)ticks;
+	assert_int_equal(elements, 1);
+	noted = outcome;
 }
 
 /* ---- the programs ------------------------------------------------------------------------------ */
@@ -234,6 +249,33 @@ static void test_on(void **state)
 	tear(&w);
 }
 
+/* What is counted: only what a program was asked for can be a punt. */
+static void test_outcomes(void **state)
+{
+	struct world w;
+	struct stats *some = (struct stats *)&w; /* only that there is one matters */
+
+	(void)state;
+	build(&w, ACCEL_ON, right);
+	w.bus.stats = some;
+	rd(&w, 4);
+	assert_int_equal(noted, BUS_ANSWERED);
+	w.slot.prog = punts;
+	rd(&w, 4);
+	assert_int_equal(noted, BUS_PUNTED);
+	w.slot.prog = NULL;
+	assert_int_equal(rd(&w, 4), 7000);
+	assert_int_equal(noted, BUS_MODEL);
+	w.bus.mode = ACCEL_OFF;
+	w.slot.prog = right;
+	rd(&w, 4);
+	assert_int_equal(noted, BUS_MODEL);
+	bus_unmap(&w.bus, bus_find_name(&w.bus, "counter"));
+	rd(&w, 4);
+	assert_int_equal(noted, BUS_UNCLAIMED);
+	tear(&w);
+}
+
 static void test_off(void **state)
 {
 	struct world w;
@@ -356,6 +398,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_on),
+		cmocka_unit_test(test_outcomes),
 		cmocka_unit_test(test_off),
 		cmocka_unit_test(test_agrees),
 		cmocka_unit_test(test_wrong_value),

@@ -34,7 +34,6 @@
 enum init_step { READY, WANT_ICW2, WANT_ICW3, WANT_ICW4 };
 
 struct chip {
-	uint8_t keeps;	/* inputs of timers; constant after wiring, as the only one */
 	uint8_t inputs; /* levels of IR0..7 */
 	uint8_t irr;	/* edge: latched; level: follows the input */
 	uint8_t isr;
@@ -98,7 +97,7 @@ static void chip_set_inputs(struct chip *c, uint8_t inputs)
 	uint8_t rising = inputs & ~c->inputs;
 
 	c->inputs = inputs;
-	c->irr = ((c->irr | rising) & (inputs | c->keeps) & ~c->elcr) | (inputs & c->elcr);
+	c->irr = ((c->irr | rising) & inputs & ~c->elcr) | (inputs & c->elcr);
 }
 
 static void chip_set_input(struct chip *c, unsigned ir, bool level)
@@ -180,14 +179,6 @@ struct irq_line i8259_line(struct device *dev, unsigned irq)
 {
 	assert(irq < 16 && irq != CASCADE_IR);
 	return (struct irq_line){set_line, dev, irq};
-}
-
-struct irq_line i8259_timer_line(struct device *dev, unsigned irq)
-{
-	struct i8259 *pic = (struct i8259 *)dev;
-
-	(irq < 8 ? &pic->master : &pic->slave)->keeps |= 1u << (irq & 7);
-	return i8259_line(dev, irq);
 }
 
 static void write_icw1(struct chip *c, uint8_t v)
@@ -343,8 +334,7 @@ static void i8259_reset(struct device *dev)
 	struct chip *chips[2] = {&pic->master, &pic->slave};
 
 	for (unsigned i = 0; i < 2; i++)
-		*chips[i] =
-			(struct chip){.keeps = chips[i]->keeps, .inputs = chips[i]->inputs, .lowest = 7, .imr = 0xff};
+		*chips[i] = (struct chip){.inputs = chips[i]->inputs, .lowest = 7, .imr = 0xff};
 	pic->master.inputs &= ~(1u << CASCADE_IR);
 	update(pic);
 }

@@ -17,16 +17,9 @@ struct device *i8259_create(struct bus *bus, struct clock *clock, struct irq_lin
 
 /*
  * The input `irq`, 0..15 but not 2. As the part does it, an edge-triggered request is withdrawn
- * when its line falls before the acknowledge.
+ * when its line falls before the acknowledge; so a timer holds its line until its next edge.
  */
 struct irq_line i8259_line(struct device *dev, unsigned irq);
-
-/*
- * The same for a timer, whose edges are kept until the acknowledge: a high phase that a real
- * processor would have had all the time to notice may be over before the host runs the guest
- * again, and no tick shall be lost by that. Before the vCPUs run.
- */
-struct irq_line i8259_timer_line(struct device *dev, unsigned irq);
 
 /*
  * The CPU's interrupt acknowledge cycle. Returns the vector; a spurious one (IR7) when no

@@ -160,10 +160,10 @@ static void fill_cmos(struct device *rtc, const struct vm *vm)
 static const struct irq_line *hpet_lines(struct device *pic, struct irq_line gsi[HPET_GSIS])
 {
 	memset(gsi, 0, HPET_GSIS * sizeof(gsi[0]));
-	gsi[0] = i8259_timer_line(pic, 0);
-	gsi[8] = i8259_timer_line(pic, 8);
-	gsi[10] = i8259_timer_line(pic, 10);
-	gsi[11] = i8259_timer_line(pic, 11);
+	gsi[0] = i8259_line(pic, 0);
+	gsi[8] = i8259_line(pic, 8);
+	gsi[10] = i8259_line(pic, 10);
+	gsi[11] = i8259_line(pic, 11);
 	return gsi;
 }
 

@@ -6,7 +6,7 @@ PKG_CONFIG ?= pkg-config
 
 CFLAGS ?= -O2 -g
 SAN ?=
-HR_CFLAGS := -std=gnu11 -Wall -Wextra -Wshadow -Wmissing-prototypes -Werror -Wno-gnu-variable-sized-type-not-at-end -I. -D_GNU_SOURCE -pthread -MMD -MP
+HR_CFLAGS := -std=gnu11 -Wall -Wextra -Wshadow -Wmissing-prototypes -Werror -Wno-gnu-variable-sized-type-not-at-end -I. -Iinclude -D_GNU_SOURCE -pthread -MMD -MP
 LDLIBS := -lbpf -lelf -lz -lx86emu -pthread
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -fdebug-compilation-dir=. -std=gnu11 -ffreestanding -Wall -Wextra -Werror -I. -MMD -MP
 ifneq ($(SAN),)
@@ -20,7 +20,8 @@ endif
 # ---- sources, one explicit list a folder --------------------------------------------------
 
 ACCEL := object elfcheck btfcheck reloc layout insn disasm tnum range range_alu range_cmp verifier verify_state verify_code \
-	verify_insn verify_mem verify_report interp runtime page progcmd
+	verify_insn verify_mem verify_report interp runtime page
+ACCEL_CMD := progcmd # `hotreg prog`: of the program, not of the library
 VMM := options vm vm_run clock bus bus_check mem chardev event stats trace boot multiboot cpu_kvm kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
 VMM += soft_mem soft_insn soft_operand soft_stack soft_bits soft_intr soft_string
@@ -45,7 +46,7 @@ TSAN_TESTS += test_bus test_vm_threads test_cpu_kvm
 TSAN_TESTS += test_timer_threads
 
 srcs = $(patsubst %,$(1)/%.c,$(2))
-LIB_SRCS := $(call srcs,accel,$(ACCEL)) $(call srcs,vmm,$(VMM)) $(call srcs,devices,$(DEVICES))
+LIB_SRCS := $(call srcs,accel,$(ACCEL) $(ACCEL_CMD)) $(call srcs,vmm,$(VMM)) $(call srcs,devices,$(DEVICES))
 LIB_OBJS := $(LIB_SRCS:%.c=$(BUILD)/%.o)
 BPF_OBJS := $(BPF_PROGS:%=$(BUILD)/bpf/%.bpf.o)
 
@@ -72,6 +73,32 @@ $(BUILD)/embed.S: $(BPF_OBJS)
 	  $$n $$n $$n $$o $$n; done; printf '\t.section .note.GNU-stack,"",@progbits\n'; } > $@
 $(BUILD)/embed.o: $(BUILD)/embed.S
 	$(CC) -c -o $@ $<
+
+# ---- the engine as a library ------------------------------------------------------
+
+OBJCOPY ?= objcopy
+
+ACCEL_VERSION := $(shell sed -n 's/^.define ACCEL_VERSION "\(.*\)"$$/\1/p' accel/accel.h)
+ACCEL_SONAME := libhotreg-accel.so.$(firstword $(subst ., ,$(ACCEL_VERSION)))
+ACCEL_SO := libhotreg-accel.so.$(ACCEL_VERSION)
+ACCEL_OBJS := $(ACCEL:%=$(BUILD)/lib/accel/%.o)
+ACCEL_LDLIBS := -lbpf -pthread
+
+.PHONY: lib
+lib: $(BUILD)/lib/$(ACCEL_SO) $(BUILD)/lib/libhotreg-accel.a
+$(BUILD)/lib/accel/%.o: accel/%.c
+	@mkdir -p $(@D)
+	$(CC) $(HR_CFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
+$(BUILD)/lib/$(ACCEL_SO): $(ACCEL_OBJS) accel/libhotreg-accel.map
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(ACCEL_SONAME) -Wl,--version-script=accel/libhotreg-accel.map \
+	  -Wl,--no-undefined-version -Wl,-z,defs -Wl,-z,relro,-z,now -o $@ $(ACCEL_OBJS) $(ACCEL_LDLIBS)
+# One object whose only global names are the public ones: a program that links it may use ours for its own.
+$(BUILD)/lib/libhotreg-accel.a: $(ACCEL_OBJS)
+	$(CC) $(CFLAGS) -nostdlib -r -o $(BUILD)/lib/hotreg-accel.o $^
+	$(OBJCOPY) --localize-hidden $(BUILD)/lib/hotreg-accel.o
+	@rm -f $@
+	$(AR) rcs $@ $(BUILD)/lib/hotreg-accel.o
+-include $(ACCEL_OBJS:.o=.d)
 
 # ---- tests --------------------------------------------------------------------------------
 
@@ -174,6 +201,7 @@ help:
 	@echo 'make fuzz       the fuzzers, $(FUZZ_SECONDS) s each (FUZZ_SECONDS=N)'
 	@echo 'make tests      build the unit tests only; build/tests/unit/test_X runs one'
 	@echo 'make guests     build the guests and the GRUB disk image only'
+	@echo 'make lib        libhotreg-accel, the engine for other VMMs: static and shared, under build/lib/'
 	@echo 'make format     clang-format over the C sources'
 	@echo 'make clean      remove build/'
 	@echo 'BUILD=DIR SAN=address,undefined|thread   another build beside the first'
@@ -196,7 +224,7 @@ bench:
 
 # Each variant is a build of its own; quiet unless it fails.
 variants:
-	@$(MAKE) -s --no-print-directory -j2 all tests guests examples $(TEST_PROG_OBJS)
+	@$(MAKE) -s --no-print-directory -j2 all lib tests guests examples $(TEST_PROG_OBJS)
 	@$(MAKE) -s --no-print-directory -j2 BUILD=$(BUILD)/san SAN=address,undefined all tests
 	@$(MAKE) -s --no-print-directory -j2 BUILD=$(BUILD)/tsan SAN=thread $(TSAN_TESTS:%=$(BUILD)/tsan/tests/unit/%)
 	@$(MAKE) -s --no-print-directory -j2 fuzzers
@@ -240,6 +268,6 @@ $(EXAMPLE)/guest.bin: examples/counter/guest.S
 	ld -m elf_i386 -e 0x7c00 -Ttext 0x7c00 --oformat binary -o $@ $(EXAMPLE)/guest.o
 
 format:
-	clang-format -i $$(git ls-files '*.c' '*.h' | grep -v 'insn.def')
+	clang-format -i $$(git ls-files '*.c' '*.h' | grep -v -e 'insn.def' -e '^include/')
 clean:
 	rm -rf $(BUILD)

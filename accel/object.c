@@ -16,6 +16,8 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -280,17 +282,31 @@ static int check_against_libbpf(const struct accel_object *obj, struct bpf_objec
 
 /*
  * libbpf prints to stderr what our messages say better. Its print function belongs to the whole
- * process, so it is put back at once; two opens at the same time could at worst leave it quiet.
+ * process, so it is put back at once; and the lock does too, since of two opens at the same time
+ * the one that began later would otherwise put back the other's `quiet`, for good.
  */
+static long open_quietly(const void *image, size_t size, struct bpf_object **out)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "hotreg");
+	libbpf_print_fn_t old;
+	long open_error;
+
+	pthread_mutex_lock(&lock);
+	old = libbpf_set_print(quiet);
+	*out = bpf_object__open_mem(image, size, &opts);
+	open_error = libbpf_get_error(*out);
+	libbpf_set_print(old);
+	pthread_mutex_unlock(&lock);
+	return open_error;
+}
+
 static int open_with_libbpf(struct accel_object *obj, const void *image, size_t size, struct accel_err *err)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "hotreg");
-	libbpf_print_fn_t old = libbpf_set_print(quiet);
-	struct bpf_object *bpf = bpf_object__open_mem(image, size, &opts);
-	long open_error = libbpf_get_error(bpf);
+	struct bpf_object *bpf;
+	long open_error = open_quietly(image, size, &bpf);
 	int rc;
 
-	libbpf_set_print(old);
 	if (open_error)
 		return accel_fail(err, -EINVAL,
 			"libbpf refuses the object (%s): compile it again with clang -target bpf -g",

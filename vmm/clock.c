@@ -164,19 +164,18 @@ uint64_t clock_next(struct clock *clock)
 
 void clock_advance(struct clock *clock, uint64_t to_ns)
 {
-	_Atomic uint64_t *now = &clock->source.virtual_ns;
 	struct timer *timer;
 
 	for (;;) {
 		pthread_mutex_lock(&clock->lock);
 		timer = pop_due(clock, to_ns);
-		if (timer && timer->deadline_ns > atomic_load_explicit(now, memory_order_relaxed))
-			atomic_store_explicit(now, timer->deadline_ns, memory_order_release);
+		if (timer && timer->deadline_ns > clock_now(clock))
+			accel_clock_set_virtual(&clock->source, timer->deadline_ns);
 		pthread_mutex_unlock(&clock->lock);
 		if (!timer)
 			break;
 		timer->fire(timer->opaque);
 	}
-	if (to_ns > atomic_load_explicit(now, memory_order_relaxed))
-		atomic_store_explicit(now, to_ns, memory_order_release);
+	if (to_ns > clock_now(clock))
+		accel_clock_set_virtual(&clock->source, to_ns);
 }

@@ -6,6 +6,7 @@
 #include "tests/unit/fake_object.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -5,7 +5,9 @@
  * and with every byte changed: it may be refused or taken, but nothing else may happen.
  * The objects lie in ../obj of the test's own folder.
  */
+#include <bpf/libbpf.h>
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -374,6 +376,33 @@ static void test_flipped(void **state)
 	free(image);
 }
 
+static int hosts_print(enum libbpf_print_level level, const char *format, va_list args)
+{
+	(void)level, (void)format, (void)args;
+	return 0;
+}
+
+static void *opener(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 300; i++)
+		accel_object_put(open_good());
+	return NULL;
+}
+
+/* A program that uses libbpf for itself gets its print function back, whoever opens objects meanwhile. */
+static void test_two_threads(void **state)
+{
+	libbpf_print_fn_t was = libbpf_set_print(hosts_print);
+	pthread_t other;
+
+	(void)state;
+	assert_int_equal(pthread_create(&other, NULL, opener, NULL), 0);
+	opener(NULL);
+	pthread_join(other, NULL);
+	assert_ptr_equal(libbpf_set_print(was), hosts_print);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -386,6 +415,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_flipped),
+		cmocka_unit_test(test_two_threads),
 	};
 	char *slash = argc ? strrchr(argv[0], '/') : NULL;
 

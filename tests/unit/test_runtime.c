@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -99,7 +100,7 @@ static int setup(void **state)
 	f->st = (struct state *)accel_page_data(f->page);
 	assert_int_equal(accel_slot_new(f->page, &test_clock, 2, ACCEL_STATEFUL, &f->slot), 0);
 	fake_object_init(&f->obj, "test.bpf.o", VERSION, sizeof(struct state));
-	atomic_store(&test_clock.virtual_ns, 1000);
+	accel_clock_set_virtual(&test_clock, 1000);
 	*state = f;
 	return 0;
 }

@@ -41,6 +41,36 @@ for guest in halt loop; do
 	done
 done
 
+# the guest's own ends, one of each status: mov al,0x10; out 0xf4,al / 0x2000 to PM1_CNT / CR0.PG, which --cpu soft lacks
+printf '\260\020\346\364\353\376' >"$dir/exit.bin"
+printf '\272\004\006\270\000\040\357\353\376' >"$dir/off.bin"
+printf '\017\040\300\146\015\001\000\000\200\017\042\300\353\376' >"$dir/paging.bin"
+"$hotreg" run --cpu soft --kernel "$dir/exit.bin" --timeout 20 --quiet </dev/null
+check "debug exit" 33 $?
+"$hotreg" run --cpu soft --kernel "$dir/off.bin" --timeout 20 --quiet </dev/null
+check "power off" 0 $?
+"$hotreg" run --cpu soft --kernel "$dir/paging.bin" --timeout 20 --quiet </dev/null 2>"$dir/err"
+check "paging on the software CPU" 6 $?
+check "one line about it" 1 "$(wc -l <"$dir/err")"
+grep -qi "kvm" "$dir/err" || { echo "paging: no word about KVM"; bad=1; }
+printf '0 r pio 0x2345 1 0x12\n' >"$dir/wrong.script"
+"$hotreg" run --cpu "script=$dir/wrong.script" --quiet 2>/dev/null
+check "a script that does not hold" 2 $?
+"$hotreg" run --cpu "script=$dir/wrong.script,nocheck" --quiet --trace "$dir/trace" --stats="$dir/stats.json"
+check "the same, not checked" 0 $?
+check "its trace" "0 r pio 0x2345 1 0xff" "$(grep -v '^#' "$dir/trace")"
+grep -q '"accesses": 1' "$dir/stats.json" || { echo "no statistics"; bad=1; }
+# serial line and debug console on one standard output: 'x' to 0x3f8, 'y' to 0xe9, end
+printf '\272\370\003\260x\356\260y\346\351\260\020\346\364' >"$dir/both.bin"
+check "serial and debugcon on stdio" xy "$("$hotreg" run --cpu soft --kernel "$dir/both.bin" --debugcon stdio --timeout 20 --quiet </dev/null)"
+"$hotreg" run --cpu soft --kernel "$dir/both.bin" --serial "$dir/serial" --debugcon "$dir/debugcon" --timeout 20 --quiet </dev/null >/dev/null
+check "serial in a file" x "$(cat "$dir/serial")"
+check "debugcon in a file" y "$(cat "$dir/debugcon")"
+# a read-only image: WRITE SECTORS ends with ERR and ABRT, and the image stays
+printf '0 w pio 0x1f2 1 0x1\n0 w pio 0x1f3 1 0x0\n0 w pio 0x1f6 1 0xe0\n0 w pio 0x1f7 1 0x30\n0 r pio 0x3f6 1 0x51\n0 r pio 0x1f1 1 0x04\n' >"$dir/write.script"
+"$hotreg" run --cpu "script=$dir/write.script" --disk "$dir/disk.img,ro" --serial none --quiet
+check "a write to a read-only disk" 0 $?
+
 "$hotreg" run --cpu soft --kernel "$dir/halt.bin" --timeout 1 --quiet </dev/null
 check "timeout" 124 $?
 "$hotreg" run --cpu soft --kernel "$dir/talk.bin" --disk "$dir/disk.img" --timeout 1 --quiet <&- >&- 2>&-

@@ -239,7 +239,8 @@ static const struct option_row rows[] = {
 	{"--kernel", VALUE, false, set_kernel, "FILE",
 		"boot a multiboot-1 ELF32 kernel, or a flat real-mode binary at 0x7c00"},
 	{"--append", VALUE, false, set_append, "TEXT", "the kernel's command line"},
-	{"--initrd", VALUE, false, set_initrd, "FILE", "the kernel's module"},
+	{"--initrd", VALUE, false, set_initrd, "FILE[,FILE...]",
+		"the kernel's modules; each may be \"FILE ARGUMENTS\""},
 	{"--bios", VALUE, false, set_bios, "FILE", "boot a BIOS image (default: " OPT_DEFAULT_BIOS ")"},
 	{"--disk", VALUE, false, set_disk, "FILE[,ro]", "raw disk image on the first IDE channel; ,ro refuses writes"},
 	{"--mem", VALUE, false, set_mem, "SIZE", "guest memory, 1M to 3G (default: 64M)"},
@@ -348,10 +349,53 @@ static const char *contradiction(const struct options *opt)
 		return "--cpu soft has one vCPU: use --cpu kvm, or leave out --cpus";
 	if (opt->accel == OPT_ACCEL_OFF && opt->prog_count)
 		return "--accel off runs no programs: leave out --prog, or use --accel on or check";
-	if (opt->debugcon && strcmp(opt->serial, opt->debugcon) == 0 && strcmp(opt->serial, "stdio") != 0 &&
-		strcmp(opt->serial, "none") != 0)
-		return "--serial and --debugcon name the same file: they would overwrite each other";
 	return NULL;
+}
+
+struct named_file {
+	const char *option, *path;
+};
+
+/* Writing one would change the other. Devices, FIFOs and terminals may be written by two. */
+static bool is_same_file(const char *a, const char *b)
+{
+	struct stat sa, sb;
+
+	if (stat(a, &sa) < 0 || stat(b, &sb) < 0)
+		return strcmp(a, b) == 0;
+	return sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino && (S_ISREG(sa.st_mode) || S_ISBLK(sa.st_mode));
+}
+
+/* What hotreg writes must not be what it or the guest reads, nor what it writes for another option. */
+static int check_overlaps(const struct options *opt, struct accel_err *err)
+{
+	const bool has_serial = strcmp(opt->serial, "stdio") != 0 && strcmp(opt->serial, "none") != 0;
+	const bool has_debugcon =
+		opt->debugcon && strcmp(opt->debugcon, "stdio") != 0 && strcmp(opt->debugcon, "none") != 0;
+	enum { OUTPUTS = 4, OTHERS = 4 };
+	struct named_file files[OUTPUTS + OTHERS + OPT_MAX_PROGS] = {
+		{"--serial", has_serial ? opt->serial : NULL},
+		{"--debugcon", has_debugcon ? opt->debugcon : NULL},
+		{"--stats", opt->stats_file},
+		{"--trace", opt->trace},
+		{"--kernel", opt->kernel},
+		{"--bios", opt->bios},
+		{"--disk", opt->disk},
+		{"--cpu script", opt->script},
+	};
+
+	for (unsigned i = 0; i < opt->prog_count; i++)
+		files[OUTPUTS + OTHERS + i] = (struct named_file){"--prog", opt->progs[i].file};
+	for (unsigned i = 0; i < OUTPUTS; i++) {
+		for (unsigned j = i + 1; j < OUTPUTS + OTHERS + opt->prog_count; j++) {
+			if (!files[i].path || !files[j].path || !is_same_file(files[i].path, files[j].path))
+				continue;
+			err_set(err, "%s would overwrite %.300s, the same file as that of %s: name another",
+				files[i].option, files[i].path, files[j].option);
+			return -EINVAL;
+		}
+	}
+	return 0;
 }
 
 /* The file is there, is no directory, and may be read (or written). */
@@ -383,8 +427,6 @@ static int check_files(const struct options *opt, struct accel_err *err)
 
 	if (opt->kernel)
 		rc = check_file("--kernel", opt->kernel, R_OK, err);
-	if (!rc && opt->initrd)
-		rc = check_file("--initrd", opt->initrd, R_OK, err);
 	if (!rc && opt->bios)
 		rc = check_file("--bios", opt->bios, R_OK, err);
 	if (!rc && opt->disk)
@@ -405,11 +447,10 @@ int options_parse(struct options *opt, int argc, char **argv, struct accel_err *
 {
 	struct parser p = {.opt = opt, .err = err};
 	const char *text;
+	int rc;
 
 	*opt = (struct options){.mem_bytes = MEM_DEFAULT, .cpus = 1, .serial = "stdio", .accel = OPT_ACCEL_AUTO};
 	for (int i = 0; i < argc; i++) {
-		int rc;
-
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
 			options_help();
 			return 1;
@@ -423,5 +464,6 @@ int options_parse(struct options *opt, int argc, char **argv, struct accel_err *
 		err_set(err, "%s", text);
 		return -EINVAL;
 	}
-	return check_files(opt, err);
+	rc = check_overlaps(opt, err);
+	return rc ? rc : check_files(opt, err);
 }

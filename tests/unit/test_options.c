@@ -120,9 +120,15 @@ static const struct bad table[] = {
 	{"--kernel FILE --disk DIR/nothing", "No such file or directory"},
 	{"--kernel FILE --disk DIR/nothing,ro", "nothing: No such file"},
 	{"--kernel FILE --disk ,ro", "wants a file before"}, {"--kernel FILE --disk DIR", "is a directory"},
-	{"--kernel FILE --serial FILE --debugcon FILE", "same file"}, {"--timeout 0", "from 1 to"},
-	{"--timeout 1.5", "from 1 to"}, {"--timeout -1", "from 1 to"}, {"--timeout 99999999999", "from 1 to"},
-	{"--stats=", "--stats wants a value"}, {"--quiet=1", "--quiet: takes no value"},
+	{"--kernel FILE --serial DIR/new --debugcon DIR/new", "--serial would overwrite"},
+	{"--kernel FILE --trace FILE", "--trace would overwrite"}, /* and the others of what is read */
+	{"--bios FILE --serial DIR/../../DIR/file", "same file as that of --bios"},
+	{"--kernel READONLY --disk FILE,ro --stats=FILE", "same file as that of --disk"},
+	{"--cpu script=FILE --debugcon FILE", "same file as that of --cpu script"},
+	{"--kernel READONLY --prog hpet=FILE --trace FILE", "same file as that of --prog"},
+	{"--timeout 0", "from 1 to"}, {"--timeout 1.5", "from 1 to"}, {"--timeout -1", "from 1 to"},
+	{"--timeout 99999999999", "from 1 to"}, {"--stats=", "--stats wants a value"},
+	{"--quiet=1", "--quiet: takes no value"},
 	{"--kernel FILE --stats out.json", "'out.json' is not an option"}, /* the value needs its = */
 };
 
@@ -232,6 +238,26 @@ static void test_script(void **state)
 	free(line.text);
 }
 
+/* What is no file that could be overwritten may be named twice, and modules are a list that the loader judges. */
+static void test_shared_outputs(void **state)
+{
+	static const char *const good[] = {"--kernel FILE --serial stdio --debugcon stdio",
+		"--kernel FILE --serial none --debugcon none",
+		"--kernel FILE --serial /dev/null --debugcon /dev/null --trace=/dev/null",
+		"--kernel FILE --initrd FILE,DIR/other"};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		struct line line = cut(good[i]);
+		struct accel_err err = {.text = ""};
+		struct options opt;
+
+		if (options_parse(&opt, line.argc, line.argv, &err) != 0)
+			fail_msg("'%s' gave \"%s\"", good[i], err.text);
+		free(line.text);
+	}
+}
+
 /* An empty command line for the kernel is a command line. */
 static void test_empty_append(void **state)
 {
@@ -253,6 +279,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_all),
 		cmocka_unit_test(test_script),
+		cmocka_unit_test(test_shared_outputs),
 		cmocka_unit_test(test_empty_append),
 	};
 

@@ -9,6 +9,11 @@ SAN ?=
 HR_CFLAGS := -std=gnu11 -Wall -Wextra -Wshadow -Wmissing-prototypes -Werror -Wno-gnu-variable-sized-type-not-at-end -I. -Iinclude -D_GNU_SOURCE -pthread -MMD -MP
 LDLIBS := -lbpf -lelf -lz -lx86emu -pthread
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -fdebug-compilation-dir=. -std=gnu11 -ffreestanding -Wall -Wextra -Werror -I. -MMD -MP
+# JIT=0: the interpreter only, as on processors that the JIT does not know (a BUILD of its own, please)
+JIT ?= 1
+ifeq ($(JIT),0)
+HR_CFLAGS += -DACCEL_NO_JIT
+endif
 ifneq ($(SAN),)
 HR_CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 ifeq ($(SAN),thread)
@@ -20,7 +25,7 @@ endif
 # ---- sources, one explicit list a folder --------------------------------------------------
 
 ACCEL := object elfcheck btfcheck reloc layout insn disasm tnum range range_alu range_cmp verifier verify_state verify_code \
-	verify_insn verify_mem verify_report interp runtime page
+	verify_insn verify_mem verify_report interp engine jit jit_plan jit_x86 jit_mem runtime page
 ACCEL_CMD := progcmd # `hotreg prog`: of the program, not of the library
 VMM := options vm vm_run clock bus bus_check mem chardev event stats trace boot multiboot cpu_kvm kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
@@ -37,6 +42,7 @@ UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz
 UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818 test_timer_programs test_timer_threads
 UNIT_TESTS += test_cpu_soft test_soft_insn
 UNIT_TESTS += test_multiboot test_boot test_kvm_probe test_cpu_kvm
+UNIT_TESTS += test_jit
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "accel/engine.h"
 #include "accel/object.h"
 #include "accel/page.h"
 
@@ -34,12 +35,12 @@
 
 /* A program on this slot: immutable once published, freed when no vCPU can be inside it. */
 struct attachment {
-	struct interp_code *code;
+	struct engine_code *code;
 	bool is_stateful;
 	struct page_object *po; /* keeps the object and its writable data */
 	struct prog_env env;
 	/* check mode: the same program over copies, at an instant given with each run */
-	struct interp_code *shadow_code;
+	struct engine_code *shadow_code;
 	struct prog_env shadow_env;
 };
 
@@ -176,8 +177,8 @@ static void attachment_free(struct accel_slot *slot, struct attachment *att)
 {
 	if (!att)
 		return;
-	interp_free(att->code);
-	interp_free(att->shadow_code);
+	engine_free(att->code);
+	engine_free(att->shadow_code);
 	for (unsigned i = 0; i < accel_object_map_count(att->po->obj); i++) {
 		if (prog_map_is_own(accel_object_map(att->po->obj, i)))
 			free(att->shadow_env.map_base[i]);
@@ -255,9 +256,9 @@ static int attachment_new(struct accel_slot *slot, struct accel_object *obj, con
 	att->env.clock = slot->clock;
 	ret = shadow_env_init(slot, att);
 	if (!ret)
-		ret = interp_prepare(prog, &att->env, &att->code);
+		ret = engine_prepare(prog, &att->env, ENGINE_BEST, &att->code);
 	if (!ret)
-		ret = interp_prepare(prog, &att->shadow_env, &att->shadow_code);
+		ret = engine_prepare(prog, &att->shadow_env, ENGINE_BEST, &att->shadow_code);
 	if (!ret) {
 		*out = att;
 		return 0;
@@ -359,7 +360,7 @@ static bool run_pure(
 			continue;
 		}
 		io->result = 0;
-		*verdict = interp_run(att->code, io);
+		*verdict = engine_run(att->code, io);
 		if (page_seq_unchanged(page, seq))
 			return true;
 		torn++;
@@ -389,7 +390,7 @@ static bool run_stateful(const struct attachment *att, struct hr_page *page, str
 		cpu_relax();
 	}
 	io->result = 0;
-	*verdict = interp_run(att->code, io);
+	*verdict = engine_run(att->code, io);
 	page_seq_release(page, *verdict == HR_ANSWER || *verdict == HR_ANSWER_RING ? even + 2 : even);
 	return true;
 }
@@ -489,7 +490,7 @@ static uint64_t shadow_run(struct accel_slot *slot, struct attachment *att, stru
 	copy_bss(att, &att->env, &att->shadow_env);
 	att->shadow_env.frozen_ns = now_ns;
 	io->result = 0;
-	verdict = interp_run(att->shadow_code, io);
+	verdict = engine_run(att->shadow_code, io);
 	slot->shadow_answered = verdict == HR_ANSWER || verdict == HR_ANSWER_RING;
 	slot->shadow_diff = slot->shadow_answered ? -1 : page_diff(slot);
 	if (slot->shadow_answered && att->is_stateful)

@@ -5,6 +5,8 @@
  */
 #include "tests/unit/fake_object.h"
 
+#include "accel/engine.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,10 +14,10 @@
 
 #define CODE_MAGIC 0x600dc0deu
 
-struct interp_code {
+struct fake_code {
+	struct engine_code code; /* first */
 	uint32_t magic;
 	fake_fn *fn;
-	const struct prog_env *env;
 };
 
 int fake_prepare_fails_at;
@@ -118,38 +120,44 @@ const char *accel_object_layout(const struct accel_object *obj)
 	return obj->layout;
 }
 
-int interp_prepare(const struct prog *p, const struct prog_env *env, struct interp_code **out)
+static uint64_t run(void *ctx, const struct engine_code *code)
+{
+	const struct fake_code *fake = (const struct fake_code *)code;
+
+	if (fake->magic != CODE_MAGIC)
+		abort();
+	return fake->fn(code->env, ctx);
+}
+
+int engine_prepare(const struct prog *p, const struct prog_env *env, enum engine_kind kind, struct engine_code **out)
 {
 	/* progs lie in their object, whose functions are found from the first of them */
 	const struct prog *first = p - p->insn_count;
 	const struct accel_object *obj = (const void *)((const char *)first - offsetof(struct accel_object, progs));
-	struct interp_code *code;
+	struct fake_code *fake;
 
+	(void)kind;
 	if (fake_prepare_fails_at && --fake_prepare_fails_at == 0)
 		return -ENOMEM;
-	code = calloc(1, sizeof(*code));
-	if (!code)
+	fake = calloc(1, sizeof(*fake));
+	if (!fake)
 		return -ENOMEM;
-	code->magic = CODE_MAGIC;
-	code->fn = obj->fn[p->insn_count];
-	code->env = env;
+	fake->code.run = run;
+	fake->code.env = env;
+	fake->magic = CODE_MAGIC;
+	fake->fn = obj->fn[p->insn_count];
 	atomic_fetch_add(&fake_codes, 1);
-	*out = code;
+	*out = &fake->code;
 	return 0;
 }
 
-void interp_free(struct interp_code *code)
+void engine_free(struct engine_code *code)
 {
+	struct fake_code *fake = (struct fake_code *)code;
+
 	if (!code)
 		return;
-	memset(code, 0xdd, sizeof(*code));
-	free(code);
+	memset(fake, 0xdd, sizeof(*fake));
+	free(fake);
 	atomic_fetch_sub(&fake_codes, 1);
-}
-
-uint64_t interp_run(const struct interp_code *code, void *ctx)
-{
-	if (code->magic != CODE_MAGIC)
-		abort(); /* freed while in use */
-	return code->fn(code->env, ctx);
 }

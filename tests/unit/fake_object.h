@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fake_object.h: objects and an engine for the runtime's tests, in place of the loader and the
- * interpreter: a program is a C function, so a test can stop in the middle of it, change the
+ * engines: a program is a C function, so a test can stop in the middle of it, change the
  * page under it, or find out what it was given. Freed code and objects are made unusable.
  */
 #ifndef TESTS_FAKE_OBJECT_H
@@ -35,7 +35,7 @@ enum { FAKE_STATE, FAKE_BSS, FAKE_RODATA };
 void fake_object_init(struct accel_object *obj, const char *name, uint32_t version, uint32_t size);
 void fake_object_add(struct accel_object *obj, const char *prog, enum accel_effect effect, fake_fn *fn);
 
-extern int fake_prepare_fails_at; /* the n-th interp_prepare() from now gives -ENOMEM; 0: none */
+extern int fake_prepare_fails_at; /* the n-th engine_prepare() from now gives -ENOMEM; 0: none */
 extern _Atomic int fake_codes;	  /* prepared and not freed */
 
 #endif

@@ -533,7 +533,7 @@ struct score {
 static struct machine the_machine;
 
 /* NULL, or what the verifier believed wrongly. */
-static const char *lockstep(struct asm_prog *a, struct dice *dice, struct score *score)
+static __attribute__((unused)) const char *lockstep(struct asm_prog *a, struct dice *dice, struct score *score)
 {
 	struct accel_err err;
 	struct node root = {.open = 1};
@@ -595,7 +595,7 @@ out:
 	return wrong;
 }
 
-static const char *run_accepted(struct asm_prog *a, struct dice *dice, struct score *score)
+static __attribute__((unused)) const char *run_accepted(struct asm_prog *a, struct dice *dice, struct score *score)
 {
 	struct machine *m = &the_machine;
 	struct prog *p = &a->prog;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_insn.c: runs the text tables of tests/insn: each row is a program as assembly and as bytes,
- * with r0 and the memory that RFC 9669 demands. The interpreter must compute them, and the
+ * with r0 and the memory that RFC 9669 demands. The interpreter and the JIT must compute them, and the
  * disassembler must print the assembly from the bytes. Where bpf(2) is allowed, the kernel must
  * compute them too: that judges the tables. Then encodings that are none.
  * Run from the top of the source tree.
@@ -16,8 +16,9 @@
 
 #include <cmocka.h>
 
+#include "accel/engine.h"
 #include "accel/insn.h"
-#include "accel/prog.h"
+#include "accel/jit.h"
 
 #define HELPER_TIME 1000
 
@@ -72,30 +73,65 @@ static void check_disasm(const char *where, const struct prog *p, const char *ex
 		fail_msg("%s: disassembled as: %s", where, all);
 }
 
-static void run_row(const char *where, struct row *row)
+struct engine {
+	const char *name;
+	enum engine_kind kind;
+	bool is_plain; /* the JIT for a processor without extras */
+};
+
+static const struct engine engines[] = {
+	{"interpreter", ENGINE_INTERP, false},
+	{"JIT", ENGINE_JIT, false},
+	{"JIT for a plain processor", ENGINE_JIT, true},
+};
+
+#define ENGINES (sizeof(engines) / sizeof(engines[0]))
+
+static bool is_here(const struct engine *e)
 {
-	struct bpf_insn insns[64];
-	struct prog p = {.name = "row", .insns = insns};
+	return e->kind == ENGINE_INTERP || engine_has_jit();
+}
+
+static int prepare_on(
+	const struct engine *e, const struct prog *p, const struct prog_env *env, struct engine_code **code)
+{
+	return engine_prepare_for(p, env, e->kind, e->is_plain ? 0 : jit_features(), code);
+}
+
+static void run_row_on(const struct engine *e, const char *where, struct row *row, const struct prog *p)
+{
 	struct prog_env env = {.time_is_frozen = true, .frozen_ns = HELPER_TIME};
-	struct interp_code *code;
+	struct engine_code *code;
 	_Alignas(8) uint8_t memory[64] = {0}, after[64] = {0};
 	uint32_t size = 0;
 	uint64_t r0;
 
-	p.insn_count = from_hex(row->field[1], (uint8_t *)insns, sizeof(insns)) / 8;
 	if (row->field[3])
 		size = from_hex(row->field[3], memory, sizeof(memory));
-	check_disasm(where, &p, row->field[0]);
-	if (interp_prepare(&p, &env, &code))
-		fail_msg("%s: not accepted", where);
-	r0 = interp_run(code, memory);
-	interp_free(code);
+	if (prepare_on(e, p, &env, &code))
+		fail_msg("%s: %s: not accepted", where, e->name);
+	assert_int_equal(engine_code_kind(code), e->kind);
+	r0 = engine_run(code, memory);
+	engine_free(code);
 	if (r0 != strtoull(row->field[2], NULL, 0))
-		fail_msg("%s: r0 is %#llx: %s", where, (unsigned long long)r0, row->field[0]);
+		fail_msg("%s: %s: r0 is %#llx: %s", where, e->name, (unsigned long long)r0, row->field[0]);
 	if (size) {
 		assert_int_equal(from_hex(row->field[4], after, sizeof(after)), size);
 		if (memcmp(memory, after, size))
-			fail_msg("%s: wrong memory afterwards: %s", where, row->field[0]);
+			fail_msg("%s: %s: wrong memory afterwards: %s", where, e->name, row->field[0]);
+	}
+}
+
+static void run_row(const char *where, struct row *row)
+{
+	struct bpf_insn insns[64];
+	struct prog p = {.name = "row", .insns = insns};
+
+	p.insn_count = from_hex(row->field[1], (uint8_t *)insns, sizeof(insns)) / 8;
+	check_disasm(where, &p, row->field[0]);
+	for (unsigned i = 0; i < ENGINES; i++) {
+		if (is_here(&engines[i]))
+			run_row_on(&engines[i], where, row, &p);
 	}
 }
 
@@ -277,13 +313,18 @@ static int prepare(const struct bpf_insn *insns, uint32_t count)
 	struct bpf_insn copy[8];
 	struct prog p = {.name = "bad", .insns = copy, .insn_count = count};
 	struct prog_env env = {.time_is_frozen = true};
-	struct interp_code *code = NULL;
+	struct engine_code *code = NULL;
 	int rc;
 
 	memcpy(copy, insns, count * sizeof(*insns));
-	rc = interp_prepare(&p, &env, &code);
+	rc = engine_prepare(&p, &env, ENGINE_INTERP, &code);
 	if (!rc)
-		interp_free(code);
+		engine_free(code);
+	if (engine_has_jit()) {
+		assert_int_equal(engine_prepare(&p, &env, ENGINE_JIT, &code), rc);
+		if (!rc)
+			engine_free(code);
+	}
 	return rc;
 }
 
@@ -344,20 +385,26 @@ static void test_lookup(void **state)
 		uint64_t r0;
 	} rows[] = {{0, 7}, {1, 8}, {2, 9}, {3, 107}, {UINT32_MAX, 107}, {0x10000000, 107}};
 	struct prog_env env = {.time_is_frozen = true};
-	struct interp_code *code;
+	struct engine_code *code;
 	char text[64];
 
 	(void)state;
-	assert_true(interp_prepare(&p, &env, &code) < 0);
-	prog_env_set_map(&env, 0, &map, storage);
-	assert_int_equal(env.array[0].stride, 16);
-	assert_int_equal(interp_prepare(&p, &env, &code), 0);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		uint32_t key = rows[i].key;
+	for (unsigned e = 0; e < ENGINES; e++) {
+		memset(&env.array, 0, sizeof(env.array));
+		memset(&env.map_base, 0, sizeof(env.map_base));
+		if (!is_here(&engines[e]))
+			continue;
+		assert_true(prepare_on(&engines[e], &p, &env, &code) < 0);
+		prog_env_set_map(&env, 0, &map, storage);
+		assert_int_equal(env.array[0].stride, 16);
+		assert_int_equal(prepare_on(&engines[e], &p, &env, &code), 0);
+		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+			uint32_t key = rows[i].key;
 
-		assert_int_equal(interp_run(code, &key), rows[i].r0);
+			assert_int_equal(engine_run(code, &key), rows[i].r0);
+		}
+		engine_free(code);
 	}
-	interp_free(code);
 	disasm_insn(&p, 2, text, sizeof(text));
 	assert_string_equal(text, "r1 = map table ll");
 	disasm_insn(&p, 6, text, sizeof(text));

@@ -48,8 +48,8 @@ struct mmio_span {
 struct bus {
 	/* constant after init */
 	enum accel_mode mode;
-	struct trace *trace; /* NULL: not traced */
-	struct stats *stats; /* NULL: not counted */
+	struct trace *trace;			     /* NULL: not traced */
+	struct stats *stats;			     /* NULL: not counted */
 	struct range_stats *unclaimed[IO_BUS_COUNT]; /* with stats: what nobody claims */
 	struct clock *clock;
 	struct bus_check *check;

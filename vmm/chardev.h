@@ -24,12 +24,13 @@ struct chardev;
  * with_input: this is the one that standard input belongs to. 0 or -errno with err.
  */
 int chardev_open(const char *spec, bool with_input, struct chardev **out, struct accel_err *err);
-void chardev_destroy(struct chardev *chr); /* NULL is fine */
+void chardev_destroy(struct chardev *chr);				/* NULL is fine */
 void chardev_write(struct chardev *chr, const void *buf, size_t bytes); /* NULL is fine */
 /* Lets go of writers that wait for a reader of the output; from then on what would block is lost. NULL is fine. */
 void chardev_abort(struct chardev *chr);
 /* Bytes typed, from the event thread, no lock held. One receiver; before vm_run(). */
-void chardev_set_receiver(struct chardev *chr, void (*rx)(void *opaque, const uint8_t *buf, size_t bytes), void *opaque);
+void chardev_set_receiver(
+	struct chardev *chr, void (*rx)(void *opaque, const uint8_t *buf, size_t bytes), void *opaque);
 int chardev_input_fd(const struct chardev *chr); /* -1: no input, or its end was reached; NULL is fine */
 /* Event thread: reads what is there and hands it on. Returns 1 when the person asked to quit, 0 else. */
 int chardev_input(struct chardev *chr);

@@ -20,7 +20,7 @@ struct cpu_seg {
 	uint16_t selector;
 	uint64_t base;
 	uint32_t limit; /* bytes - 1, granularity applied */
-	uint16_t attr;  /* descriptor bits 40-47 in 0-7, 52-55 in 8-11: type, S, DPL, P, AVL, L, D/B, G */
+	uint16_t attr;	/* descriptor bits 40-47 in 0-7, 52-55 in 8-11: type, S, DPL, P, AVL, L, D/B, G */
 };
 
 enum { CPU_RAX, CPU_RCX, CPU_RDX, CPU_RBX, CPU_RSP, CPU_RBP, CPU_RSI, CPU_RDI }; /* index in gpr, then r8..r15 */
@@ -29,7 +29,10 @@ struct cpu_regs {
 	uint64_t gpr[16];
 	uint64_t rip, rflags;
 	struct cpu_seg es, cs, ss, ds, fs, gs, ldt, tr;
-	struct { uint64_t base; uint16_t limit; } gdt, idt;
+	struct {
+		uint64_t base;
+		uint16_t limit;
+	} gdt, idt;
 	uint64_t cr0, cr2, cr3, cr4, efer;
 };
 
@@ -77,13 +80,13 @@ extern const struct cpu_ops cpu_script_ops;
  * or -errno / 1 for "tried and failed", with a reason. In a child process that cannot hang.
  */
 struct kvm_probe {
-	int open_error;       /* 0 or -errno of /dev/kvm */
+	int open_error; /* 0 or -errno of /dev/kvm */
 	int api_version;
 	bool split_irqchip, irqchip, readonly_mem, coalesced_pio, coalesced_mmio, immediate_exit;
 	bool real_mode, flat32, int_n32, paging32, long_mode; /* ran and gave the right answer */
-	char reason[5][96];   /* why not, for the five above, "" when it works */
-	uint64_t exit_ns;     /* one PIO exit to userspace, median */
-	double insn_ns;       /* one simple guest instruction */
+	char reason[5][96];				      /* why not, for the five above, "" when it works */
+	uint64_t exit_ns;				      /* one PIO exit to userspace, median */
+	double insn_ns;					      /* one simple guest instruction */
 };
 
 /* Everything, with the timings: for doctor. About a tenth of a second; hangs nowhere. */

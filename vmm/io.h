@@ -18,10 +18,10 @@ struct io_req {
 	struct hr_io io;
 
 	/* IN, filled by the backend. */
-	uint64_t addr;   /* absolute; for a split access the bus moves it to the current part */
+	uint64_t addr; /* absolute; for a split access the bus moves it to the current part */
 	enum io_bus bus;
-	uint32_t count;  /* elements of one string instruction (`rep ins`), else 1 */
-	void *data;      /* count * io.size bytes of the backend's buffer; NULL when count is 1
+	uint32_t count; /* elements of one string instruction (`rep ins`), else 1 */
+	void *data;	/* count * io.size bytes of the backend's buffer; NULL when count is 1
 			  * and the value travels in io.value / io.result */
 };
 

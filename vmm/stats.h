@@ -26,7 +26,7 @@ struct stats_run {
 	uint64_t run_ns;     /* first guest instruction to the end */
 	int exit_status;
 	const char *reason; /* why it ended */
-	uint64_t exits;    /* of all vCPUs */
+	uint64_t exits;	    /* of all vCPUs */
 	uint64_t divergences;
 };
 
@@ -51,11 +51,11 @@ static inline uint64_t stats_ticks(void)
 
 /* One part of an access, or the `elements` of a string access, took `ticks`. vCPU req->io.vcpu's thread. */
 void stats_note(struct range_stats *stats, const struct io_req *req, enum bus_outcome outcome, uint64_t ticks,
-		uint32_t elements);
+	uint32_t elements);
 
 /* vCPUs have ended. JSON: 0 or -errno with err. */
 void stats_print(struct stats *stats, const struct bus *bus, const struct stats_run *run, FILE *out);
 int stats_write_json(struct stats *stats, const struct bus *bus, const struct stats_run *run, const char *path,
-		     struct accel_err *err);
+	struct accel_err *err);
 
 #endif

@@ -34,7 +34,7 @@ struct trace_line {
 	uint8_t size; /* 1 to 8 */
 	bool is_write;
 	bool has_value; /* false: `?` */
-	unsigned line;  /* in the file, from 1 */
+	unsigned line;	/* in the file, from 1 */
 };
 
 /*
@@ -50,8 +50,8 @@ struct trace_script {
 };
 
 /* 0 or -errno with "NAME:LINE: what" in err. Parse takes any bytes. */
-int trace_script_parse(const char *name, const char *text, size_t length, struct trace_script *out,
-		       struct accel_err *err);
+int trace_script_parse(
+	const char *name, const char *text, size_t length, struct trace_script *out, struct accel_err *err);
 int trace_script_load(const char *path, struct trace_script *out, struct accel_err *err);
 void trace_script_free(struct trace_script *script);
 

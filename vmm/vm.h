@@ -44,7 +44,7 @@ struct vm {
 	void *backend; /* the CPU backend's own, set by ops->setup */
 	struct cpu *cpus[VM_MAX_CPUS];
 	unsigned cpu_count;
-	bool has_lapic; /* set by ops->setup: local APICs in the kernel (split irqchip) */
+	bool has_lapic;			   /* set by ops->setup: local APICs in the kernel (split irqchip) */
 	struct chardev *serial, *debugcon; /* opened by vm_create before machine_create; NULL: none */
 	struct machine *machine;
 	struct trace *trace;
@@ -54,13 +54,13 @@ struct vm {
 	void *intr_opaque;
 	int wake_fd; /* eventfd: makes the event thread look again */
 	/* atomics, any thread */
-	_Atomic bool intr;       /* level of the PIC's INTR output */
+	_Atomic bool intr; /* level of the PIC's INTR output */
 	_Atomic bool stop;
 	_Atomic int exit_status; /* valid once stop is set: the first request wins */
 	_Atomic bool reset;
-	char stop_reason[128];   /* written before stop is set, by who won */
-	_Atomic bool stop_claimed; /* somebody is about to set stop */
-	_Atomic bool told_reset;   /* resets are logged once */
+	char stop_reason[128];		/* written before stop is set, by who won */
+	_Atomic bool stop_claimed;	/* somebody is about to set stop */
+	_Atomic bool told_reset;	/* resets are logged once */
 	_Atomic uint64_t first_insn_ns; /* CLOCK_MONOTONIC when vCPU 0 entered the guest */
 	/* park_lock: nothing is taken under it */
 	pthread_mutex_t park_lock;

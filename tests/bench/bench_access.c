@@ -37,15 +37,19 @@ struct op {
 	struct step update; /* what the model is made to do meanwhile */
 };
 
-#define RD(b, a, s) {b, a, s, 0, 0}
-#define WR(b, a, s, v) {b, a, s, 1, v}
+#define RD(b, a, s)                                                                                                    \
+	{                                                                                                              \
+		b, a, s, 0, 0                                                                                          \
+	}
+#define WR(b, a, s, v)                                                                                                 \
+	{                                                                                                              \
+		b, a, s, 1, v                                                                                          \
+	}
 
 static const struct op ops[] = {
 	{"unclaimed port", {RD(IO_PIO, 0x5000, 1)}, 1, RD(IO_PIO, 0x5000, 1)},
 	{"HPET counter", {RD(IO_MMIO, 0xfed000f0, 8)}, 1, WR(IO_MMIO, 0xfed00128, 4, 0x12345678)},
-	{"PIT latch and read",
-		{WR(IO_PIO, 0x43, 1, 0), RD(IO_PIO, 0x40, 1), RD(IO_PIO, 0x40, 1)},
-		3,
+	{"PIT latch and read", {WR(IO_PIO, 0x43, 1, 0), RD(IO_PIO, 0x40, 1), RD(IO_PIO, 0x40, 1)}, 3,
 		WR(IO_PIO, 0x42, 1, 0x55)},
 	{"port 0x61", {RD(IO_PIO, 0x61, 1)}, 1, WR(IO_PIO, 0x61, 1, 1)},
 	{"PM timer", {RD(IO_PIO, 0x608, 4)}, 1, WR(IO_PIO, 0x602, 2, 0)},

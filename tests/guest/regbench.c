@@ -13,7 +13,7 @@
 
 #define HPET 0xfed00000u
 #define PM_TIMER 0x608
-#define FREE_PORT 0x5000     /* claimed by nobody here and in QEMU's pc */
+#define FREE_PORT 0x5000 /* claimed by nobody here and in QEMU's pc */
 #define FREE_ADDR 0xfebf0000u
 #define MAX_ROUNDS 201
 
@@ -205,7 +205,7 @@ void guest_main(uint32_t magic, const struct multiboot_info *info)
 	outb(0x40, 0);
 	outb(0x40, 0);
 	writel(HPET + 0x10, readl(HPET + 0x10) | 1); /* ENABLE_CNF */
-	outb(0x1f6, 0xa0); /* device 0 */
+	outb(0x1f6, 0xa0);			     /* device 0 */
 	check_counters(reads);
 
 	for (uint32_t k = 0; k < rounds; k++)

@@ -5,6 +5,8 @@
  */
 #include "bpf/hr.h"
 
+/* clang-format off: one line a case */
+
 HR_LICENSE;
 
 #ifdef CASE_version0

@@ -155,7 +155,7 @@ static void test_host_time(void **state)
 	rtc = mc146818_create(&b.bus, &b.clock, board_line(&b, 8));
 	assert_non_null(rtc);
 	before = time(NULL) - 1; /* the two host clocks are not read at one instant */
-	do { /* as the datasheet says: not within an update */
+	do {			 /* as the datasheet says: not within an update */
 		board_out(&b, 0x70, 10);
 	} while (board_in(&b, 0x71) & 0x80);
 	for (uint8_t i = 0; i < 10; i++) {

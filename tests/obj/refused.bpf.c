@@ -5,7 +5,8 @@
  */
 #include "bpf/hr.h"
 
-/* clang-format off: one line a case */
+/* One line a case: */
+/* clang-format off */
 
 HR_LICENSE;
 

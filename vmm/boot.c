@@ -10,7 +10,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 
 #include "vmm/multiboot.h"
 #include "vmm/options.h"
+#include "vmm/text.h"
 #include "vmm/vm.h"
 
 #define KERNEL_MAX_BYTES (256u << 20)
@@ -66,16 +66,6 @@ const struct cpu_regs cpu_regs_reset = {
 	.cr0 = CR0_POWER_ON,
 };
 
-__attribute__((format(printf, 3, 4))) static int fail(struct accel_err *err, int rc, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
-	va_end(ap);
-	return rc;
-}
-
 /* Opens a regular file that has something in it. The descriptor, or -errno. */
 static int open_file(const char *what, const char *path, uint64_t *bytes, struct accel_err *err)
 {
@@ -83,14 +73,14 @@ static int open_file(const char *what, const char *path, uint64_t *bytes, struct
 	struct stat st;
 
 	if (fd < 0)
-		return fail(err, -errno, "cannot open %s %s: %s", what, path, strerror(errno));
+		return err_fail(err, -errno, "cannot open %s %s: %s", what, path, strerror(errno));
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		close(fd);
-		return fail(err, -EINVAL, "%s %s is not a regular file", what, path);
+		return err_fail(err, -EINVAL, "%s %s is not a regular file", what, path);
 	}
 	if (st.st_size <= 0) {
 		close(fd);
-		return fail(err, -EINVAL, "%s %s is empty", what, path);
+		return err_fail(err, -EINVAL, "%s %s is empty", what, path);
 	}
 	*bytes = (uint64_t)st.st_size;
 	return fd;
@@ -106,7 +96,7 @@ static int read_whole(int fd, void *buf, uint64_t bytes, const char *path, struc
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return fail(
+			return err_fail(
 				err, -EIO, "cannot read %s: %s", path, n < 0 ? strerror(errno) : "it became shorter");
 		done += (uint64_t)n;
 	}
@@ -124,13 +114,13 @@ static int load_file(
 	if (fd < 0)
 		return fd;
 	if (*bytes > max) {
-		rc = fail(err, -EFBIG, "%s %s is too large: %llu bytes, at most %llu", what, path,
+		rc = err_fail(err, -EFBIG, "%s %s is too large: %llu bytes, at most %llu", what, path,
 			(unsigned long long)*bytes, (unsigned long long)max);
 		goto out;
 	}
 	buf = malloc(*bytes);
 	if (!buf) {
-		rc = fail(err, -ENOMEM, "out of memory for %s %s", what, path);
+		rc = err_fail(err, -ENOMEM, "out of memory for %s %s", what, path);
 		goto out;
 	}
 	rc = read_whole(fd, buf, *bytes, path, err);
@@ -155,17 +145,17 @@ static int load_bios(struct vm *vm, const char *path, struct accel_err *err)
 		return 0;
 	rc = load_file("BIOS image", path, BIOS_MAX_BYTES, &image, &bytes, err);
 	if (rc == -ENOENT)
-		return fail(
+		return err_fail(
 			err, rc, "no BIOS image %s: install the package seabios, or name one with --bios FILE", path);
 	if (rc)
 		return rc;
 	if (bytes % BIOS_UNIT_BYTES)
-		rc = fail(err, -EINVAL, "BIOS image %s has %llu bytes, not a multiple of 64 KiB", path,
+		rc = err_fail(err, -EINVAL, "BIOS image %s has %llu bytes, not a multiple of 64 KiB", path,
 			(unsigned long long)bytes);
 	else
 		rc = mem_set_rom(&vm->mem, image, bytes);
 	if (rc && rc != -EINVAL)
-		fail(err, rc, "cannot map BIOS image %s: %s", path, strerror(-rc));
+		err_fail(err, rc, "cannot map BIOS image %s: %s", path, strerror(-rc));
 	free(image);
 	return rc;
 }
@@ -177,14 +167,14 @@ static int load_flat(struct vm *vm, const uint8_t *image, uint64_t bytes, struct
 	const char *path = vm->opt->kernel;
 
 	if (vm->opt->append || vm->opt->initrd)
-		return fail(err, -EINVAL, "%s is a flat binary, which takes no --%s: only multiboot kernels do", path,
-			vm->opt->append ? "append" : "initrd");
+		return err_fail(err, -EINVAL, "%s is a flat binary, which takes no --%s: only multiboot kernels do",
+			path, vm->opt->append ? "append" : "initrd");
 	if (bytes > BOOT_FLAT_END - BOOT_FLAT_BASE)
-		return fail(err, -EFBIG,
+		return err_fail(err, -EFBIG,
 			"%s is no multiboot image, and too large for a flat binary: %llu bytes, at most %u", path,
 			(unsigned long long)bytes, BOOT_FLAT_END - BOOT_FLAT_BASE);
 	if (!mem_write(&vm->mem, BOOT_FLAT_BASE, image, bytes))
-		return fail(err, -ENOMEM, "%s does not fit the guest's RAM: give more --mem", path);
+		return err_fail(err, -ENOMEM, "%s does not fit the guest's RAM: give more --mem", path);
 	*regs = cpu_regs_reset;
 	regs->cs = (struct cpu_seg){.limit = 0xffff, .attr = ATTR_CODE16};
 	regs->rip = BOOT_FLAT_BASE;
@@ -206,7 +196,7 @@ static int load_module(
 	int rc, fd;
 
 	if (!path)
-		return fail(err, -ENOMEM, "out of memory");
+		return err_fail(err, -ENOMEM, "out of memory");
 	fd = open_file("module", path, &bytes, err);
 	if (fd < 0) {
 		rc = fd;
@@ -214,8 +204,8 @@ static int load_module(
 	}
 	host = mem_ptr(mem, *at, bytes);
 	if (!host) {
-		rc = fail(err, -ENOMEM, "module %s (%llu bytes) does not fit the guest's RAM: give more --mem", path,
-			(unsigned long long)bytes);
+		rc = err_fail(err, -ENOMEM, "module %s (%llu bytes) does not fit the guest's RAM: give more --mem",
+			path, (unsigned long long)bytes);
 		goto out;
 	}
 	rc = read_whole(fd, host, bytes, path, err);
@@ -244,9 +234,9 @@ static int load_modules(struct guest_mem *mem, char *list, uint32_t at, struct m
 		if (next)
 			*next++ = '\0';
 		if (*one == '\0')
-			return fail(err, -EINVAL, "--initrd has an empty file name");
+			return err_fail(err, -EINVAL, "--initrd has an empty file name");
 		if (*count == MULTIBOOT_MAX_MODULES)
-			return fail(err, -EINVAL, "--initrd names more than %d modules", MULTIBOOT_MAX_MODULES);
+			return err_fail(err, -EINVAL, "--initrd names more than %d modules", MULTIBOOT_MAX_MODULES);
 		rc = load_module(mem, one, &at, &mods[*count], err);
 		if (rc)
 			return rc;
@@ -268,13 +258,13 @@ static int load_multiboot(
 
 	rc = multiboot_load(&vm->mem, file, bytes, &img, &why);
 	if (rc)
-		return fail(err, rc, "cannot boot %s: %.300s", opt->kernel, why.text);
+		return err_fail(err, rc, "cannot boot %s: %.300s", opt->kernel, why.text);
 	if (asprintf(&cmdline, "%s%s%s", opt->kernel, opt->append ? " " : "", opt->append ? opt->append : "") < 0)
-		return fail(err, -ENOMEM, "out of memory");
+		return err_fail(err, -ENOMEM, "out of memory");
 	if (opt->initrd) {
 		initrd = strdup(opt->initrd);
 		rc = initrd ? load_modules(&vm->mem, initrd, img.end, mods, &mod_count, err)
-			    : fail(err, -ENOMEM, "out of memory");
+			    : err_fail(err, -ENOMEM, "out of memory");
 	}
 	if (!rc)
 		rc = multiboot_write_info(&vm->mem, cmdline, mods, mod_count, &img, err);
@@ -315,7 +305,7 @@ static int load_kernel(struct vm *vm, struct cpu_regs *regs, struct accel_err *e
 	if (multiboot_find(file, bytes) >= 0)
 		rc = load_multiboot(vm, file, bytes, regs, err);
 	else if (bytes >= SELFMAG && memcmp(file, ELFMAG, SELFMAG) == 0)
-		rc = fail(err, -EINVAL,
+		rc = err_fail(err, -EINVAL,
 			"%s is an ELF file but no multiboot image: it has no multiboot-1 header in its first 8 KiB",
 			vm->opt->kernel);
 	else
@@ -337,7 +327,7 @@ int boot_load(struct vm *vm, struct accel_err *err)
 		return rc;
 	rc = vm->cpu_ops->set_regs(vm->cpus[0], &regs);
 	if (rc)
-		fail(err, rc, "the %s CPU refuses the start registers: %s", vm->cpu_ops->name, strerror(-rc));
+		err_fail(err, rc, "the %s CPU refuses the start registers: %s", vm->cpu_ops->name, strerror(-rc));
 	return rc;
 }
 

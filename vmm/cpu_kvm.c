@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "vmm/kvm_state.h"
+#include "vmm/text.h"
 #include "vmm/vm.h"
 
 /* Three pages and one page that Intel's VMX wants below 4 GiB, clear of RAM, devices and BIOS. */
@@ -172,7 +173,7 @@ static int setup_irqchip(struct vm *vm, const struct kvm_vm *kv, struct accel_er
 
 	vm->has_lapic = has_cap(kv->kvm_fd, KVM_CAP_SPLIT_IRQCHIP) && ioctl(kv->vm_fd, KVM_ENABLE_CAP, &split) == 0;
 	if (!vm->has_lapic && vm->cpu_count > 1)
-		return kvm_fail(err, -ENOTSUP,
+		return err_fail(err, -ENOTSUP,
 			"this host's KVM has no split irqchip, so no local APICs: use --cpus 1 or a newer kernel");
 	return 0;
 }
@@ -200,7 +201,7 @@ static int kvm_setup(struct vm *vm, struct accel_err *err)
 	int rc;
 
 	if (!kv)
-		return kvm_fail(err, -ENOMEM, "out of memory");
+		return err_fail(err, -ENOMEM, "out of memory");
 	vm->backend = kv;
 	kv->vm_fd = -1;
 	kv->kvm_fd = kvm_open(err);
@@ -211,7 +212,7 @@ static int kvm_setup(struct vm *vm, struct accel_err *err)
 	rc = ioctl(kv->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (rc < (int)sizeof(struct kvm_run) || !has_cap(kv->kvm_fd, KVM_CAP_IMMEDIATE_EXIT) ||
 		!has_cap(kv->kvm_fd, KVM_CAP_USER_MEMORY)) {
-		rc = kvm_fail(
+		rc = err_fail(
 			err, -ENOTSUP, "this host's KVM is too old (Linux 4.13 or later is needed): use --cpu soft");
 		goto fail;
 	}
@@ -220,12 +221,12 @@ static int kvm_setup(struct vm *vm, struct accel_err *err)
 		kv->vm_fd = ioctl(kv->kvm_fd, KVM_CREATE_VM, 0);
 	} while (kv->vm_fd < 0 && errno == EINTR);
 	if (kv->vm_fd < 0) {
-		rc = kvm_fail(err, -errno, "KVM cannot create a VM: %s; try --cpu soft", strerror(errno));
+		rc = err_fail(err, -errno, "KVM cannot create a VM: %s; try --cpu soft", strerror(errno));
 		goto fail;
 	}
 	if (ioctl(kv->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 ||
 		ioctl(kv->vm_fd, KVM_SET_TSS_ADDR, KVM_TSS) < 0) {
-		rc = kvm_fail(err, -errno, "KVM refuses its own pages at 0x%llx: %s", (unsigned long long)identity,
+		rc = err_fail(err, -errno, "KVM refuses its own pages at 0x%llx: %s", (unsigned long long)identity,
 			strerror(errno));
 		goto fail;
 	}
@@ -237,7 +238,7 @@ static int kvm_setup(struct vm *vm, struct accel_err *err)
 		fprintf(stderr, "hotreg: this host's KVM has no read-only memory: the guest can overwrite its BIOS\n");
 	sigemptyset(&sa.sa_mask);
 	if (sigaction(kick_signal(), &sa, NULL) < 0) {
-		rc = kvm_fail(err, -errno, "sigaction: %s", strerror(errno));
+		rc = err_fail(err, -errno, "sigaction: %s", strerror(errno));
 		goto fail;
 	}
 	pthread_mutex_lock(&vm->mem.lock);
@@ -246,7 +247,7 @@ static int kvm_setup(struct vm *vm, struct accel_err *err)
 	rc = slots_update(kv, &vm->mem);
 	pthread_mutex_unlock(&vm->mem.lock);
 	if (rc) {
-		kvm_fail(err, rc, "KVM refuses the guest's memory: %s; try a smaller --mem", strerror(-rc));
+		err_fail(err, rc, "KVM refuses the guest's memory: %s; try a smaller --mem", strerror(-rc));
 		goto fail;
 	}
 	return 0;
@@ -279,26 +280,26 @@ static int kvm_create(struct vm *vm, unsigned index, struct cpu **out, struct ac
 	int rc;
 
 	if (!kc)
-		return kvm_fail(err, -ENOMEM, "out of memory");
+		return err_fail(err, -ENOMEM, "out of memory");
 	kc->cpu = (struct cpu){.ops = &cpu_kvm_ops, .vm = vm, .index = index};
 	kc->halt_fd = -1;
 	kc->held_vector = -1;
 	kc->run_bytes = kv->run_bytes;
 	kc->fd = ioctl(kv->vm_fd, KVM_CREATE_VCPU, index);
 	if (kc->fd < 0) {
-		rc = kvm_fail(err, -errno, "KVM cannot create vCPU %u: %s", index, strerror(errno));
+		rc = err_fail(err, -errno, "KVM cannot create vCPU %u: %s", index, strerror(errno));
 		goto fail;
 	}
 	run = mmap(NULL, kv->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, kc->fd, 0);
 	if (run == MAP_FAILED) {
-		rc = kvm_fail(err, -errno, "cannot map vCPU %u: %s", index, strerror(errno));
+		rc = err_fail(err, -errno, "cannot map vCPU %u: %s", index, strerror(errno));
 		goto fail;
 	}
 	kc->run = run;
 	if (!vm->has_lapic) {
 		kc->halt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (kc->halt_fd < 0) {
-			rc = kvm_fail(err, -errno, "eventfd: %s", strerror(errno));
+			rc = err_fail(err, -errno, "eventfd: %s", strerror(errno));
 			goto fail;
 		}
 	}
@@ -307,7 +308,7 @@ static int kvm_create(struct vm *vm, unsigned index, struct cpu **out, struct ac
 		goto fail;
 	rc = kvm_power_on_save(kv->kvm_fd, kc->fd, vm->has_lapic, &kc->power_on);
 	if (rc) {
-		kvm_fail(err, rc, "cannot read the state of vCPU %u: %s", index, strerror(-rc));
+		err_fail(err, rc, "cannot read the state of vCPU %u: %s", index, strerror(-rc));
 		goto fail;
 	}
 	*out = &kc->cpu;
@@ -413,7 +414,7 @@ static int inject(struct kvm_cpu *kc, struct accel_err *err)
 			kc->held_vector = -1;
 			kc->is_halted = false;
 		} else if (errno != EEXIST) { /* EEXIST: KVM has not delivered the last one yet */
-			return kvm_fail(err, -EIO, "KVM_INTERRUPT: %s", strerror(errno));
+			return err_fail(err, -EIO, "KVM_INTERRUPT: %s", strerror(errno));
 		}
 	}
 	if (kc->held_vector >= 0 || vm_intr_pending(vm))
@@ -493,7 +494,7 @@ static int run_loop(struct kvm_cpu *kc, struct accel_err *err)
 		if (ioctl(kc->fd, KVM_RUN, 0) < 0) {
 			if (errno == EINTR || errno == EAGAIN)
 				continue;
-			return kvm_fail(err, -EIO, "KVM_RUN of vCPU %u: %s", kc->cpu.index, strerror(errno));
+			return err_fail(err, -EIO, "KVM_RUN of vCPU %u: %s", kc->cpu.index, strerror(errno));
 		}
 		kc->cpu.exits++;
 		rc = handle_exit(kc, err);

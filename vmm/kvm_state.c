@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "vmm/kvm_state.h"
+#include "vmm/text.h"
 
 #define MSR_IA32_TSC 0x10
 #define MSR_IA32_TSC_ADJUST 0x3b
@@ -23,40 +23,28 @@
 #define EFER_LMA 0x400u
 #define CPUID_OWN_LEAVES 3
 
-int kvm_fail(struct accel_err *err, int rc, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (err) {
-		va_start(ap, fmt);
-		vsnprintf(err->text, sizeof(err->text), fmt, ap);
-		va_end(ap);
-	}
-	return rc;
-}
-
 int kvm_open(struct accel_err *err)
 {
 	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	int version;
 
 	if (fd < 0 && (errno == EACCES || errno == EPERM))
-		return kvm_fail(err, -errno,
+		return err_fail(err, -errno,
 			"no permission for /dev/kvm: join its group (as root: usermod -aG kvm USER, then log in "
 			"again), or use "
 			"--cpu soft");
 	if (fd < 0 && (errno == ENOENT || errno == ENODEV || errno == ENXIO))
-		return kvm_fail(err, -errno,
+		return err_fail(err, -errno,
 			"no KVM here (/dev/kvm: %s): turn on virtualisation in the firmware or the outer VM and load "
 			"kvm_intel "
 			"or kvm_amd, or use --cpu soft",
 			strerror(errno));
 	if (fd < 0)
-		return kvm_fail(err, -errno, "cannot open /dev/kvm: %s; use --cpu soft", strerror(errno));
+		return err_fail(err, -errno, "cannot open /dev/kvm: %s; use --cpu soft", strerror(errno));
 	version = ioctl(fd, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION) {
 		close(fd);
-		return kvm_fail(err, -ENOTSUP, "/dev/kvm speaks API version %d, hotreg %d; use --cpu soft", version,
+		return err_fail(err, -ENOTSUP, "/dev/kvm speaks API version %d, hotreg %d; use --cpu soft", version,
 			KVM_API_VERSION);
 	}
 	return fd;
@@ -125,10 +113,10 @@ int kvm_set_cpuid(int kvm_fd, int vcpu_fd, unsigned index, unsigned cpus, bool h
 	int rc = 0;
 
 	if (!id)
-		return kvm_fail(err, -ENOMEM, "out of memory");
+		return err_fail(err, -ENOMEM, "out of memory");
 	id->nent = KVM_MAX_CPUID - CPUID_OWN_LEAVES;
 	if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, id) < 0) {
-		rc = kvm_fail(err, -errno, "KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
+		rc = err_fail(err, -errno, "KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
 		goto out;
 	}
 	for (unsigned i = 0; i < id->nent; i++) {
@@ -156,9 +144,9 @@ int kvm_set_cpuid(int kvm_fd, int vcpu_fd, unsigned index, unsigned cpus, bool h
 	kept++;
 	id->nent = kept;
 	if (ioctl(vcpu_fd, KVM_SET_CPUID2, id) < 0)
-		rc = kvm_fail(err, -errno, "KVM_SET_CPUID2: %s", strerror(errno));
+		rc = err_fail(err, -errno, "KVM_SET_CPUID2: %s", strerror(errno));
 	else if (!has_lapic && disable_apic(vcpu_fd))
-		rc = kvm_fail(err, -errno, "KVM refuses to disable the APIC: %s", strerror(errno));
+		rc = err_fail(err, -errno, "KVM refuses to disable the APIC: %s", strerror(errno));
 out:
 	free(id);
 	return rc;
@@ -418,17 +406,17 @@ int kvm_explain(int vcpu_fd, const struct kvm_run *run, const struct guest_mem *
 	unsigned n;
 
 	if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
-		return kvm_fail(err, -EIO,
+		return err_fail(err, -EIO,
 			"KVM could not enter the guest (hardware reason 0x%llx); try --cpu soft, or see `hotreg "
 			"doctor`",
 			(unsigned long long)run->fail_entry.hardware_entry_failure_reason);
 	if (kvm_get_regs(vcpu_fd, &r))
-		return kvm_fail(err, -EIO, "KVM stopped (exit reason %u) and gives no registers", run->exit_reason);
+		return err_fail(err, -EIO, "KVM stopped (exit reason %u) and gives no registers", run->exit_reason);
 	n = insn_bytes(vcpu_fd, &r, mem, bytes, sizeof(bytes));
 	for (unsigned i = 0; i < n; i++)
 		snprintf(code + 3 * i, sizeof(code) - 3 * i, "%02x ", bytes[i]);
 	if (run->exit_reason != KVM_EXIT_INTERNAL_ERROR)
-		return kvm_fail(err, -EIO,
+		return err_fail(err, -EIO,
 			"KVM stopped with exit reason %u, which hotreg does not know, at %04x:%llx (%s)",
 			run->exit_reason, r.cs.selector, (unsigned long long)r.rip, mode_name(&r));
 	if (n && bytes[0] == 0xcd && (r.cr0 & CR0_PE) && !(r.efer & EFER_LMA))
@@ -436,6 +424,6 @@ int kvm_explain(int vcpu_fd, const struct kvm_run *run, const struct guest_mem *
 	else if (r.cr0 & CR0_PE)
 		hint = "; see `hotreg doctor` for what this host's KVM can do; --cpu soft runs 16- and 32-bit guests "
 		       "without paging";
-	return kvm_fail(err, -EIO, "KVM could not go on (internal error %u) at %04x:%llx in %s, code %s%s",
+	return err_fail(err, -EIO, "KVM could not go on (internal error %u) at %04x:%llx in %s, code %s%s",
 		run->internal.suberror, r.cs.selector, (unsigned long long)r.rip, mode_name(&r), code, hint);
 }

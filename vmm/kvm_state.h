@@ -32,9 +32,6 @@ struct kvm_power_on {
 	struct kvm_msrs *msrs; /* allocated */
 };
 
-/* Writes the message into err (which may be NULL) and returns rc. */
-int kvm_fail(struct accel_err *err, int rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
 /* Opens /dev/kvm and checks the API version. The descriptor, or -errno with the remedy in err. */
 int kvm_open(struct accel_err *err);
 

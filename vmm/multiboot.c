@@ -12,9 +12,10 @@
 #include <elf.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "vmm/text.h"
 
 #define HEADER_MAGIC 0x1badb002u
 #define HEADER_NEEDS_UNKNOWN 0xfff8u /* "must" bits 0-15 but page-aligned modules, memory, video */
@@ -55,16 +56,6 @@ struct segment {
 	uint64_t file_offset, file_bytes, virt, gpa, mem_bytes;
 };
 
-__attribute__((format(printf, 2, 3))) static int refuse(struct accel_err *err, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
-	va_end(ap);
-	return -EINVAL;
-}
-
 static uint32_t get32(const uint8_t *p)
 {
 	uint32_t v;
@@ -91,18 +82,20 @@ static int place(struct guest_mem *mem, const uint8_t *file, size_t bytes, const
 	uint8_t *host;
 
 	if (s->file_offset > bytes || s->file_bytes > bytes - s->file_offset)
-		return refuse(err, "it is cut short: a segment needs bytes up to 0x%" PRIx64 " of 0x%zx",
+		return err_fail(err, -EINVAL, "it is cut short: a segment needs bytes up to 0x%" PRIx64 " of 0x%zx",
 			s->file_offset + s->file_bytes, bytes);
 	if (s->mem_bytes < s->file_bytes)
-		return refuse(err, "a segment is larger in the file (0x%" PRIx64 ") than in memory (0x%" PRIx64 ")",
-			s->file_bytes, s->mem_bytes);
+		return err_fail(err, -EINVAL,
+			"a segment is larger in the file (0x%" PRIx64 ") than in memory (0x%" PRIx64 ")", s->file_bytes,
+			s->mem_bytes);
 	if (s->mem_bytes == 0)
 		return 0;
 	if (s->gpa < HIGH_RAM_BASE)
-		return refuse(err, "it loads at 0x%" PRIx64 ", below 1 MiB, which belongs to the loader", s->gpa);
+		return err_fail(
+			err, -EINVAL, "it loads at 0x%" PRIx64 ", below 1 MiB, which belongs to the loader", s->gpa);
 	host = mem_ptr(mem, s->gpa, s->mem_bytes);
 	if (!host || s->mem_bytes > *budget)
-		return refuse(err,
+		return err_fail(err, -EINVAL,
 			"it needs memory at 0x%" PRIx64 " (0x%" PRIx64 " bytes) that is not there: give more --mem",
 			s->gpa, s->mem_bytes);
 	*budget -= s->mem_bytes;
@@ -142,23 +135,23 @@ static int load_by_addresses(struct guest_mem *mem, const uint8_t *file, size_t 
 	int rc;
 
 	if (bytes - header < HEADER_ADDRESSES_BYTES)
-		return refuse(err, "its multiboot header is cut short");
+		return err_fail(err, -EINVAL, "its multiboot header is cut short");
 	header_addr = get32(file + header + 12);
 	load = get32(file + header + 16);
 	load_end = get32(file + header + 20);
 	bss_end = get32(file + header + 24);
 	if (load > header_addr || header_addr - load > header)
-		return refuse(err,
+		return err_fail(err, -EINVAL,
 			"its multiboot load address 0x%" PRIx64 " does not fit the header's place in the file", load);
 	s.file_offset = header - (header_addr - load);
 	if (load_end == 0)
 		load_end = load + (bytes - s.file_offset);
 	if (load_end < load)
-		return refuse(err, "its multiboot load_end_addr is below load_addr");
+		return err_fail(err, -EINVAL, "its multiboot load_end_addr is below load_addr");
 	if (bss_end == 0)
 		bss_end = load_end;
 	if (bss_end < load_end)
-		return refuse(err, "its multiboot bss_end_addr is below load_end_addr");
+		return err_fail(err, -EINVAL, "its multiboot bss_end_addr is below load_end_addr");
 	s.virt = s.gpa = load;
 	s.file_bytes = load_end - load;
 	s.mem_bytes = bss_end - load;
@@ -167,7 +160,7 @@ static int load_by_addresses(struct guest_mem *mem, const uint8_t *file, size_t 
 		return rc;
 	note_segment(&s, get32(file + header + 28), out, &found);
 	if (!found)
-		return refuse(err, "its multiboot entry_addr lies outside what is loaded");
+		return err_fail(err, -EINVAL, "its multiboot entry_addr lies outside what is loaded");
 	return 0;
 }
 
@@ -199,9 +192,9 @@ static int load_elf(
 	Elf64_Ehdr e64;
 
 	if (bytes < (is_64 ? sizeof(e64) : sizeof(e32)))
-		return refuse(err, "it is cut short inside the ELF header");
+		return err_fail(err, -EINVAL, "it is cut short inside the ELF header");
 	if (file[EI_DATA] != ELFDATA2LSB || (!is_64 && file[EI_CLASS] != ELFCLASS32))
-		return refuse(err, "it is an ELF file, but not a little-endian one for x86");
+		return err_fail(err, -EINVAL, "it is an ELF file, but not a little-endian one for x86");
 	if (is_64) {
 		memcpy(&e64, file, sizeof(e64));
 		entry = e64.e_entry, phoff = e64.e_phoff;
@@ -212,10 +205,11 @@ static int load_elf(
 		machine = e32.e_machine, phentsize = e32.e_phentsize, phnum = e32.e_phnum;
 	}
 	if (machine != EM_386 && machine != EM_X86_64)
-		return refuse(err, "it is an ELF file for another machine (e_machine %u)", machine);
+		return err_fail(err, -EINVAL, "it is an ELF file for another machine (e_machine %u)", machine);
 	if (phnum == 0 || phentsize < phdr_bytes || phoff > bytes || (uint64_t)phnum * phentsize > bytes - phoff)
-		return refuse(err, "its ELF program headers (%u of %u bytes at 0x%" PRIx64 ") are not inside the file",
-			phnum, phentsize, phoff);
+		return err_fail(err, -EINVAL,
+			"its ELF program headers (%u of %u bytes at 0x%" PRIx64 ") are not inside the file", phnum,
+			phentsize, phoff);
 	for (unsigned i = 0; i < phnum; i++) {
 		uint32_t type;
 		struct segment s = read_phdr(file + phoff + (uint64_t)i * phentsize, is_64, &type);
@@ -229,7 +223,7 @@ static int load_elf(
 		note_segment(&s, entry, out, &found);
 	}
 	if (!found)
-		return refuse(err, "its entry point 0x%" PRIx64 " lies outside what is loaded", entry);
+		return err_fail(err, -EINVAL, "its entry point 0x%" PRIx64 " lies outside what is loaded", entry);
 	return 0;
 }
 
@@ -241,15 +235,17 @@ int multiboot_load(
 
 	*out = (struct multiboot_image){.end = HIGH_RAM_BASE};
 	if (header < 0)
-		return refuse(err, "it is no multiboot image");
+		return err_fail(err, -EINVAL, "it is no multiboot image");
 	flags = get32(file + header + 4);
 	if (flags & HEADER_NEEDS_UNKNOWN)
-		return refuse(err, "its multiboot header asks for features that hotreg does not have (flags 0x%x)",
+		return err_fail(err, -EINVAL,
+			"its multiboot header asks for features that hotreg does not have (flags 0x%x)",
 			flags & HEADER_NEEDS_UNKNOWN);
 	if (flags & HEADER_HAS_ADDRESSES)
 		return load_by_addresses(mem, file, bytes, (size_t)header, out, err);
 	if (bytes < SELFMAG || memcmp(file, ELFMAG, SELFMAG) != 0)
-		return refuse(err, "it has a multiboot header, but is no ELF file and gives no load addresses");
+		return err_fail(
+			err, -EINVAL, "it has a multiboot header, but is no ELF file and gives no load addresses");
 	return load_elf(mem, file, bytes, out, err);
 }
 
@@ -299,7 +295,7 @@ int multiboot_write_info(struct guest_mem *mem, const char *cmdline, const struc
 	};
 
 	if (mod_count > MULTIBOOT_MAX_MODULES)
-		return refuse(err, "%u modules are too many: at most %u", mod_count, MULTIBOOT_MAX_MODULES);
+		return err_fail(err, -EINVAL, "%u modules are too many: at most %u", mod_count, MULTIBOOT_MAX_MODULES);
 	img->info = put(&w, &info, sizeof(info)); /* its place; filled in last */
 	info.mmap_addr = put(&w, map, sizeof(map));
 	info.cmdline = put_string(&w, cmdline);
@@ -312,7 +308,7 @@ int multiboot_write_info(struct guest_mem *mem, const char *cmdline, const struc
 		info.mods_addr = put(&w, list, mod_count * sizeof(list[0]));
 	}
 	if (w.is_full || !mem_write(mem, img->info, &info, sizeof(info))) {
-		refuse(err, "the command line and module names do not fit below 640 KiB: shorten them");
+		err_fail(err, -EINVAL, "the command line and module names do not fit below 640 KiB: shorten them");
 		return -E2BIG;
 	}
 	return 0;

@@ -19,6 +19,18 @@ void err_set(struct accel_err *err, const char *format, ...)
 	va_end(args);
 }
 
+int err_fail(struct accel_err *err, int rc, const char *format, ...)
+{
+	va_list args;
+
+	if (err) {
+		va_start(args, format);
+		vsnprintf(err->text, sizeof(err->text), format, args);
+		va_end(args);
+	}
+	return rc;
+}
+
 static unsigned digit(char c)
 {
 	if (c >= '0' && c <= '9')

@@ -14,6 +14,9 @@
 /* err may be NULL. */
 void err_set(struct accel_err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The same, and returns rc: `return err_fail(err, -EINVAL, ...)`. */
+int err_fail(struct accel_err *err, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
 /* A whole number of `length` digits in base 10 or 16, nothing else around it; false: not one, or too large. */
 bool text_parse_u64(const char *text, size_t length, unsigned base, uint64_t *out);
 

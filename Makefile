@@ -42,7 +42,7 @@ UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz
 UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818 test_timer_programs test_timer_threads
 UNIT_TESTS += test_cpu_soft test_soft_insn
 UNIT_TESTS += test_multiboot test_boot test_kvm_probe test_cpu_kvm
-UNIT_TESTS += test_jit
+UNIT_TESTS += test_jit test_jit_objects
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
@@ -126,6 +126,9 @@ $(BUILD)/tests/unit/test_runtime: $(BUILD)/tests/unit/test_runtime.o $(BUILD)/te
 $(BUILD)/tests/unit/test_cpu_kvm: LDFLAGS += -Wl,--wrap=ioctl
 $(BUILD)/tests/unit/test_kvm_probe: LDFLAGS += -Wl,--wrap=ioctl,--wrap=open,--wrap=mmap
 
+# A host that gives no executable memory.
+$(BUILD)/tests/unit/test_jit_objects: LDFLAGS += -Wl,--wrap=memfd_create
+
 -include $(LIB_OBJS:.o=.d) $(BPF_OBJS:.o=.d) $(BUILD)/vmm/main.d $(UNIT_BINS:=.d)
 
 # Programs that are wrong on purpose, for tests.
@@ -135,7 +138,7 @@ REFUSED := none version0 wrong_size pointer hole tail union bits int128 empty_ar
 	hidden_state no_head tiny_state two_states extern_var extern_func maps section data_section data_pointer \
 	func_address indirect static_prog calls_prog core packet no_prog reads_beyond many
 TEST_OBJS := $(BUILD)/tests/obj/good.bpf.o $(REFUSED:%=$(BUILD)/tests/obj/refused_%.bpf.o)
-$(BUILD)/tests/unit/test_kernel_load: | $(BUILD)/tests/obj/good.bpf.o $(BUILD)/examples/counter/counter.bpf.o
+$(BUILD)/tests/unit/test_kernel_load $(BUILD)/tests/unit/test_jit_objects: | $(BUILD)/tests/obj/good.bpf.o $(BUILD)/examples/counter/counter.bpf.o
 $(BUILD)/tests/unit/test_runtime_threads: | $(BUILD)/tests/prog/threads.bpf.o
 $(BUILD)/tests/unit/test_object $(BUILD)/tests/unit/test_elfcheck $(BUILD)/tests/unit/test_progcmd: | $(TEST_OBJS)
 $(BUILD)/tests/obj/good.bpf.o: tests/obj/good.bpf.c bpf/hr.h
@@ -194,7 +197,7 @@ $(BUILD)/guest/bootsect.img: tests/guest/bootsect.S
 
 # ---- what people call ---------------------------------------------------------------------
 
-FUZZERS := fuzz_object fuzz_access fuzz_verify fuzz_multiboot
+FUZZERS := fuzz_object fuzz_access fuzz_verify fuzz_jit fuzz_multiboot
 FUZZ_SECONDS ?= 600
 CHECK_FUZZ_SECONDS ?= 60
 

@@ -25,7 +25,7 @@ endif
 # ---- sources, one explicit list a folder --------------------------------------------------
 
 ACCEL := object elfcheck btfcheck reloc layout insn disasm tnum range range_alu range_cmp verifier verify_state verify_code \
-	verify_insn verify_mem verify_report interp engine jit jit_plan jit_x86 jit_mem runtime page
+	verify_insn verify_call verify_mem verify_report interp engine jit jit_plan jit_x86 jit_mem runtime page
 ACCEL_CMD := progcmd # `hotreg prog`: of the program, not of the library
 VMM := options vm vm_run clock bus bus_check mem chardev event stats trace boot multiboot cpu_kvm kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen

@@ -2,7 +2,8 @@
 /*
  * verifier.h: what the parts of the verifier share: verifier.c walks the paths, verify_code.c
  * checks the shape of the code and finds what is needed where, verify_insn.c executes one
- * instruction on what is known, verify_mem.c judges one memory access, verify_report.c explains.
+ * instruction on what is known, verify_call.c calls and returns, verify_mem.c judges one memory
+ * access, verify_report.c explains.
  *
  * Functions that return int give 0, or a negative errno with the explanation written.
  */
@@ -88,6 +89,32 @@ int verify_load(struct verifier *v, unsigned reg, int off, unsigned size, bool s
 /* `value_reg` is -1 for a constant. `op`: how the value gets there, for the message. */
 int verify_store(struct verifier *v, unsigned reg, int off, unsigned size, const struct reg *value, int value_reg);
 int verify_atomic(struct verifier *v, unsigned reg, int off, unsigned size);
+/*
+ * A helper reads `size` bytes where reg points, at any alignment: numbers, all of them initialised.
+ * *out is the number that they are, where that is known; else any.
+ */
+int verify_read(struct verifier *v, unsigned reg, unsigned size, struct reg *out);
+uint32_t verify_map_bytes(const struct prog_map *map); /* that a pointer to a value may reach */
+
+/*
+ * The helpers that a program may call, and what they take and give: the only list of them.
+ * Arguments are in r1 and so on, in this order.
+ */
+enum helper_arg { ARG_NONE, ARG_MAP, ARG_KEY /* pointer to as many bytes as a key of the ARG_MAP has */ };
+enum helper_result { GIVES_NUMBER, GIVES_MAYBE_VALUE /* of the ARG_MAP, or null */ };
+
+struct helper {
+	int32_t number;
+	const char *name;
+	uint8_t args[5]; /* enum helper_arg, the rest ARG_NONE */
+	enum helper_result result;
+	bool reads_time;
+};
+
+const struct helper *verify_helper(int32_t number); /* verify_call.c; NULL: none that a program may call */
+int verify_call_helper(struct verifier *v, const struct bpf_insn *insn);
+int verify_call_function(struct verifier *v);
+int verify_return(struct verifier *v); /* of a function or of the program */
 
 /*
  * verify_report.c. The instruction, what is known of registers a and b (-1: of none), the rule

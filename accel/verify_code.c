@@ -14,6 +14,18 @@
 
 static const char compiler_help[] = "compile with clang -target bpf -mcpu=v3; a file that clang wrote does not do this";
 
+static int check_user_map(struct verifier *v, const struct prog_map *map)
+{
+	if (map->key_size == 0 || map->value_size == 0 || map->max_entries == 0)
+		return verify_refuse_whole(v, "give it a key, a value and a number of entries",
+			"map %s: keys of %u bytes, values of %u bytes, %u entries", map->name, map->key_size,
+			map->value_size, map->max_entries);
+	if (map->type == MAP_ARRAY && map->key_size != 4)
+		return verify_refuse_whole(v, "declare the key as u32",
+			"map %s: the key of an array has 4 bytes, not %u", map->name, map->key_size);
+	return 0;
+}
+
 static int check_shape(struct verifier *v)
 {
 	const struct prog *p = v->prog;
@@ -28,6 +40,10 @@ static int check_shape(struct verifier *v)
 	if (p->map_count > PROG_MAX_MAPS)
 		return verify_refuse_whole(v, "put the variables into fewer sections",
 			"%u maps; a program has at most %u", p->map_count, PROG_MAX_MAPS);
+	for (uint32_t i = 0; i < p->map_count; i++) {
+		if (p->maps[i].role == MAP_USER && check_user_map(v, &p->maps[i]))
+			return -EACCES;
+	}
 	for (uint32_t f = 0; f < p->func_count; f++) {
 		if (p->funcs[f].start != at || p->funcs[f].count == 0 || p->funcs[f].count > p->insn_count - at)
 			return verify_refuse_whole(
@@ -48,15 +64,10 @@ static bool writes_dst(enum insn_kind kind)
 
 static int check_operands(struct verifier *v, const struct insn_desc *d, const struct bpf_insn *insn)
 {
-	const struct prog *p = v->prog;
-
 	if (d->kind == KIND_REFUSED)
 		return verify_refuse(v, -1, -1,
 			"programs reach their own sections, the context and the listed helpers only",
 			"%s is not for hotreg's programs", d->text);
-	if (d->kind == KIND_MAP)
-		return verify_refuse(v, -1, -1, "keep data in the state page, .bss or .rodata",
-			"reference to a map object is not for hotreg's programs");
 	if ((writes_dst(d->kind) && insn->dst_reg == BPF_REG_10) ||
 		(d->kind == KIND_ATOMIC_FETCH && insn->src_reg == BPF_REG_10))
 		return verify_refuse(v, -1, -1, compiler_help, "r10, the frame pointer, cannot be written");
@@ -68,16 +79,34 @@ static int check_operands(struct verifier *v, const struct insn_desc *d, const s
 		(d->op == OP_DIV || d->op == OP_SDIV || d->op == OP_MOD || d->op == OP_SMOD))
 		return verify_refuse(
 			v, -1, -1, "divide by something else than the constant 0", "division by the constant 0");
-	if (d->kind == KIND_MAP_ADDR) {
-		uint32_t offset = (uint32_t)insn[1].imm;
+	return 0;
+}
 
-		if ((uint32_t)insn->imm >= p->map_count)
-			return verify_refuse(v, -1, -1, compiler_help, "there is no map %d", insn->imm);
-		if (offset >= p->maps[insn->imm].size)
-			return verify_refuse(v, -1, -1, "use the address of a variable in the section",
-				"offset %u is outside %s, which has %u bytes", offset, p->maps[insn->imm].name,
-				p->maps[insn->imm].size);
+/* A 64-bit immediate, both slots there, that names a map. */
+static int check_map(struct verifier *v, const struct insn_desc *d, const struct bpf_insn *insn)
+{
+	const struct prog *p = v->prog;
+	uint32_t offset = (uint32_t)insn[1].imm;
+	const struct prog_map *map;
+
+	if ((uint32_t)insn->imm >= p->map_count)
+		return verify_refuse(v, -1, -1, compiler_help, "there is no map %d", insn->imm);
+	map = &p->maps[insn->imm];
+	if (d->kind == KIND_MAP) {
+		if (map->role != MAP_USER)
+			return verify_refuse(v, -1, -1, "use the variable itself, or declare a map in .maps",
+				"%s is a section of variables, not a map to look things up in", map->name);
+		if (offset != 0)
+			return verify_refuse(v, -1, -1, compiler_help,
+				"the second half of a reference to a map is %u, not 0", offset);
+		return 0;
 	}
+	if (map->type == MAP_HASH)
+		return verify_refuse(v, -1, -1, "look the value up with bpf_map_lookup_elem()",
+			"%s is a hash map; only an array has a first element to point to", map->name);
+	if (offset >= verify_map_bytes(map))
+		return verify_refuse(v, -1, -1, "use the address of a variable in the section",
+			"offset %u is outside %s, which has %u bytes", offset, map->name, verify_map_bytes(map));
 	return 0;
 }
 
@@ -141,6 +170,8 @@ static int check_insns(struct verifier *v)
 			return verify_refuse(v, -1, -1, compiler_help,
 				"the second half of a 64-bit immediate has more than an immediate");
 		rc = check_operands(v, d, insn);
+		if (!rc && (d->kind == KIND_MAP || d->kind == KIND_MAP_ADDR))
+			rc = check_map(v, d, insn);
 		if (!rc && v->pc + d->slots == f->start + f->count && !ends_flow(d->kind))
 			rc = verify_refuse(v, -1, -1, "end every function with a return",
 				"control runs off the end of function %s", f->name);
@@ -392,10 +423,16 @@ static void needs_before(struct needs_pass *pass, uint32_t at, struct state_need
 		n->exact = (uint16_t)((n->exact & ~CALL_CLOBBERS) | (entry->exact & CALL_ARGS));
 		break;
 	}
-	case KIND_CALL_HELPER: /* arguments: see the table in verify_insn.c; all five is always safe, and none has any */
-		n->live &= (uint16_t)~CALL_CLOBBERS;
-		n->exact &= (uint16_t)~CALL_CLOBBERS;
+	case KIND_CALL_HELPER: {
+		const struct helper *h = verify_helper(insn->imm);
+		uint16_t args = 0;
+
+		for (unsigned i = 0; h && i < 5 && h->args[i] != ARG_NONE; i++)
+			args |= (uint16_t)(1u << (BPF_REG_1 + i));
+		n->live = (uint16_t)((n->live & ~CALL_CLOBBERS) | args);
+		n->exact = (uint16_t)((n->exact & ~CALL_CLOBBERS) | args);
 		break;
+	}
 	case KIND_RETURN:
 		n->live = c->func == 0 ? 1 : pass->result[c->func].live;
 		n->exact = c->func == 0 ? 1 : pass->result[c->func].exact;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * verify_insn.c: one instruction, executed on what is known: arithmetic on numbers and pointers,
- * both sides of a condition, calls and returns, and what a program may return at its end.
- * Memory accesses are verify_mem.c's. Called by verifier.c's walk only.
+ * both sides of a condition. Memory accesses are verify_mem.c's, calls and returns verify_call.c's.
+ * Called by verifier.c's walk only.
  */
 #include "accel/verifier.h"
 
@@ -13,48 +13,6 @@
 #define MAX_OFFSET (INT64_C(1) << 40)
 
 static const char init_help[] = "initialise it on every path that comes here";
-
-/* ---- helpers --------------------------------------------------------------------------- */
-
-enum helper_result { HELPER_NUMBER };
-
-struct helper {
-	uint32_t number;
-	const char *name;
-	uint8_t args; /* registers r1.. that are read, all numbers */
-	enum helper_result result;
-	bool reads_time;
-};
-
-/* All that a program may call. needs_before() in verify_code.c relies on none having arguments. */
-static const struct helper helpers[] = {
-	{5, "bpf_ktime_get_ns", 0, HELPER_NUMBER, true},
-};
-
-static void clobber(struct frame *f)
-{
-	for (unsigned i = BPF_REG_0; i <= BPF_REG_5; i++)
-		reg_forget(&f->regs[i]);
-}
-
-static int call_helper(struct verifier *v, const struct bpf_insn *insn)
-{
-	struct frame *f = state_top(&v->now);
-	const struct helper *h = NULL;
-
-	for (size_t i = 0; i < sizeof(helpers) / sizeof(helpers[0]); i++) {
-		if (helpers[i].number == (uint32_t)insn->imm)
-			h = &helpers[i];
-	}
-	if (!h)
-		return verify_refuse(v, -1, -1, "bpf_ktime_get_ns() (5) is the only one",
-			"helper %d is not one that a program may call", insn->imm);
-	clobber(f);
-	f->regs[BPF_REG_0] = reg_scalar(range_unknown(RANGE_BITS));
-	v->reads_time |= h->reads_time;
-	v->pc++;
-	return 0;
-}
 
 /* ---- arithmetic ------------------------------------------------------------------------ */
 
@@ -152,10 +110,14 @@ static int unary(struct verifier *v, const struct insn_desc *d, const struct bpf
 	return 0;
 }
 
+/* Of a map with several elements, the same one. A map itself is no place that offsets are counted from. */
 static bool same_object(const struct reg *a, const struct reg *b)
 {
-	return a->kind == b->kind && a->index == b->index;
+	return a->kind == b->kind && a->index == b->index && a->link == b->link && a->kind != REG_MAP_ITSELF &&
+	       a->kind != REG_MAYBE;
 }
+
+static const char null_help[] = "test it first: if (!p) return ...";
 
 static int pointer_math(struct verifier *v, const struct insn_desc *d, const struct bpf_insn *insn, struct reg *dst,
 	const struct reg *src)
@@ -175,6 +137,12 @@ static int pointer_math(struct verifier *v, const struct insn_desc *d, const str
 	if (!reg_is_pointer(dst) && !add)
 		return refuse_pointer_math(v, insn, by_reg);
 	result = reg_is_pointer(dst) ? *dst : *src;
+	if (result.kind == REG_MAYBE)
+		return verify_refuse(v, insn->dst_reg, by_reg ? insn->src_reg : -1, null_help,
+			"arithmetic on a pointer that may be null");
+	if (result.kind == REG_MAP_ITSELF)
+		return verify_refuse(v, insn->dst_reg, by_reg ? insn->src_reg : -1,
+			"bpf_map_lookup_elem() gives a pointer to a value", "arithmetic on a map");
 	result.range = range_alu(RANGE_BITS, false, add ? RANGE_ADD : RANGE_SUB, &dst->range, &src->range);
 	if (result.range.full.smin < -MAX_OFFSET || result.range.full.smax > MAX_OFFSET)
 		return verify_refuse(v, insn->dst_reg, by_reg ? insn->src_reg : -1,
@@ -300,9 +268,44 @@ static bool apply(struct state *st, const struct insn_desc *d, const struct bpf_
 /* 1: taken, 0: not, -1: either; or a refusal. */
 #define REFUSED (-2)
 
+static bool is_null(const struct reg *r)
+{
+	return r->kind == REG_SCALAR && range_is_const(&r->range) && r->range.full.umin == 0;
+}
+
+/* A lookup's result that is compared with null, or NULL if that is not what the condition does. */
+static const struct reg *null_tested(const struct verifier *v, const struct insn_desc *d, const struct bpf_insn *insn)
+{
+	const struct frame *f = state_top(&v->now);
+	const struct reg *dst = &f->regs[insn->dst_reg], *src = &f->regs[insn->src_reg];
+	bool by_reg = d->kind == KIND_JMP_X;
+
+	if (d->bits != 64 || (d->op != OP_JEQ && d->op != OP_JNE))
+		return NULL;
+	if (dst->kind == REG_MAYBE && (by_reg ? is_null(src) : insn->imm == 0))
+		return dst;
+	return by_reg && src->kind == REG_MAYBE && is_null(dst) ? src : NULL;
+}
+
+/* Both sides are walked. */
+static int branch_null(struct verifier *v, const struct insn_desc *d, const struct reg *maybe)
+{
+	uint32_t target = v->code[v->pc].target;
+	struct reg which = *maybe;
+	struct state other;
+
+	if (!state_copy(&other, &v->now, &v->budget))
+		return verify_no_memory(v);
+	state_settle(&other, which, d->op == OP_JNE);
+	state_settle(&v->now, which, d->op != OP_JNE);
+	v->pc++;
+	return verify_push(v, &other, target);
+}
+
 static int compare_pointers(struct verifier *v, const struct insn_desc *d, const struct bpf_insn *insn)
 {
-	static const char help[] = "compare pointers into the same object, with each other; pointers are never null";
+	static const char help[] =
+		"compare pointers into the same object with each other, and what a lookup gave with null";
 	struct frame *f = state_top(&v->now);
 	struct reg src = d->kind == KIND_JMP_X ? f->regs[insn->src_reg] : reg_const((uint64_t)(int64_t)insn->imm);
 	struct reg *dst = &f->regs[insn->dst_reg];
@@ -312,9 +315,7 @@ static int compare_pointers(struct verifier *v, const struct insn_desc *d, const
 	int64_t size;
 
 	if (d->bits == 64 && reg_is_pointer(dst) != reg_is_pointer(&src)) {
-		const struct range *number = reg_is_pointer(dst) ? &src.range : &dst->range;
-
-		if (equality && range_is_const(number) && number->full.umin == 0)
+		if (equality && is_null(reg_is_pointer(dst) ? &src : dst))
 			return d->op == OP_JNE;
 	}
 	if (d->bits != 64 || d->op == OP_JSET || !same_object(dst, &src)) {
@@ -323,7 +324,7 @@ static int compare_pointers(struct verifier *v, const struct insn_desc *d, const
 		return REFUSED;
 	}
 	/* Inside one object, offsets compare as addresses do; one past its end included. */
-	size = dst->kind == REG_MAP ? v->prog->maps[dst->index].size : 0;
+	size = dst->kind == REG_MAP ? verify_map_bytes(&v->prog->maps[dst->index]) : 0;
 	if (dst->kind == REG_MAP && (dst->range.full.smin < 0 || dst->range.full.smax > size ||
 					    src.range.full.smin < 0 || src.range.full.smax > size))
 		return -1;
@@ -382,8 +383,12 @@ static int branch(struct verifier *v, const struct insn_desc *d, const struct bp
 	if (by_reg && f->regs[insn->src_reg].kind == REG_UNINIT)
 		return verify_refuse(v, insn->src_reg, -1, init_help, "r%u has no value here", insn->src_reg);
 	if (reg_is_pointer(&f->regs[insn->dst_reg]) || (by_reg && reg_is_pointer(&f->regs[insn->src_reg]))) {
-		int taken = compare_pointers(v, d, insn);
+		const struct reg *maybe = null_tested(v, d, insn);
+		int taken;
 
+		if (maybe)
+			return branch_null(v, d, maybe);
+		taken = compare_pointers(v, d, insn);
 		if (taken == REFUSED)
 			return -EACCES;
 		if (taken >= 0) {
@@ -396,65 +401,6 @@ static int branch(struct verifier *v, const struct insn_desc *d, const struct bp
 		return verify_push(v, &other, target);
 	}
 	return branch_numbers(v, d, insn);
-}
-
-/* ---- calls and returns ----------------------------------------------------------------- */
-
-static int call_function(struct verifier *v)
-{
-	uint32_t func = v->code[v->pc].target;
-	struct frame *caller = state_top(&v->now), *callee;
-
-	if (!state_push_frame(&v->now, func, v->pc, &v->budget))
-		return verify_no_memory(v);
-	callee = state_top(&v->now);
-	memcpy(&callee->regs[BPF_REG_1], &caller->regs[BPF_REG_1], 5 * sizeof(struct reg));
-	clobber(caller);
-	v->pc = v->prog->funcs[func].start;
-	return 0;
-}
-
-static int return_function(struct verifier *v)
-{
-	struct reg result = state_top(&v->now)->regs[BPF_REG_0];
-	uint32_t back = state_top(&v->now)->call_insn + 1;
-
-	if (result.kind == REG_STACK && result.index == v->now.frame_count - 1)
-		return verify_refuse(v, BPF_REG_0, -1, "return a value, or let the caller pass the variable in",
-			"a function returns a pointer to its own stack");
-	state_pop_frame(&v->now, &v->budget);
-	state_top(&v->now)->regs[BPF_REG_0] = result;
-	v->pc = back;
-	return 0;
-}
-
-static int end_program(struct verifier *v)
-{
-	static const char help[] =
-		"return HR_PUNT, HR_ANSWER, HR_ANSWER_RING or HR_PUNT_WHY(1..255), a constant on each path";
-	const struct reg *r0 = &state_top(&v->now)->regs[BPF_REG_0];
-	uint64_t verdict;
-	char place[96];
-
-	if (r0->kind == REG_UNINIT)
-		return verify_refuse(v, BPF_REG_0, -1, help, "the program ends without a return value");
-	if (r0->kind != REG_SCALAR)
-		return verify_refuse(v, BPF_REG_0, -1, help, "the program returns a host pointer");
-	if (!range_is_const(&r0->range))
-		return verify_refuse(
-			v, BPF_REG_0, -1, help, "the program returns a number that is not a constant on this path");
-	verdict = r0->range.full.umin;
-	if (verdict > HR_ANSWER_RING && (verdict & 0xff || verdict > HR_PUNT_WHY(255)))
-		return verify_refuse(
-			v, BPF_REG_0, -1, help, "the program returns %lld, which means nothing", (long long)verdict);
-	if (verdict != HR_ANSWER && verdict != HR_ANSWER_RING && v->now.stored) {
-		verify_place(v->prog, v->now.stored_at, place, sizeof(place));
-		return verify_refuse(v, BPF_REG_0, -1,
-			"decide to punt before the first store; a punt leaves nothing half done",
-			"this path punts after it has stored to shared memory (%s)", place);
-	}
-	v->ended = true;
-	return 0;
 }
 
 /* ---- one instruction ------------------------------------------------------------------- */
@@ -504,6 +450,9 @@ static int plain(struct verifier *v, const struct insn_desc *d, const struct bpf
 	case KIND_MAP_ADDR:
 		f->regs[insn->dst_reg] = reg_pointer(REG_MAP, (unsigned)insn[0].imm, (uint32_t)insn[1].imm);
 		return 0;
+	case KIND_MAP:
+		f->regs[insn->dst_reg] = reg_pointer(REG_MAP_ITSELF, (unsigned)insn[0].imm, 0);
+		return 0;
 	case KIND_LOAD:
 	case KIND_LOAD_S:
 		rc = verify_load(v, insn->src_reg, insn->off, d->bits / 8u, d->kind == KIND_LOAD_S, &value);
@@ -536,11 +485,11 @@ int verify_step(struct verifier *v)
 	case KIND_JMP_X:
 		return branch(v, d, insn);
 	case KIND_CALL_HELPER:
-		return call_helper(v, insn);
+		return verify_call_helper(v, insn);
 	case KIND_CALL_FUNC:
-		return call_function(v);
+		return verify_call_function(v);
 	case KIND_RETURN:
-		return v->now.frame_count > 1 ? return_function(v) : end_program(v);
+		return verify_return(v);
 	default:
 		rc = plain(v, d, insn);
 		v->pc += d->slots;

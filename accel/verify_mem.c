@@ -2,7 +2,7 @@
 /*
  * verify_mem.c: judges one memory access: may this pointer, with all that its offset can be, be
  * read or written here, and what does a load give? The rights of the context's fields and of the
- * kinds of map stand here and nowhere else.
+ * kinds of map stand here and nowhere else. Memory that a helper reads is judged here too.
  */
 #include "accel/verifier.h"
 
@@ -14,6 +14,7 @@ struct access {
 	unsigned size;
 	bool store;
 	bool fixed;	  /* min == max */
+	bool any_place;	  /* need not be aligned: a helper copies it */
 	int64_t min, max; /* offset of the first byte from the object's start (the stack: from r10) */
 	struct range at;
 };
@@ -33,7 +34,14 @@ static int prepare(struct verifier *v, struct access *a, unsigned reg, int off, 
 			"use a pointer to the request, a local variable or a global; pointers cannot be made from "
 			"numbers",
 			"%s through r%u, which is a number, not a pointer", verb[store], reg);
+	if (r->kind == REG_MAYBE)
+		return verify_refuse(v, (int)reg, -1, "test it first: if (!p) return ...",
+			"%s through r%u, which may be null", verb[store], reg);
+	if (r->kind == REG_MAP_ITSELF)
+		return verify_refuse(v, (int)reg, -1, "bpf_map_lookup_elem() gives a pointer to a value",
+			"%s through r%u, which is a map, not a value in it", verb[store], reg);
 	a->reg = reg;
+	a->any_place = false;
 	a->size = size;
 	a->store = store;
 	a->at = off ? range_alu(RANGE_BITS, false, RANGE_ADD, &r->range, &fixed) : r->range;
@@ -61,7 +69,7 @@ static int check_aligned(struct verifier *v, const struct access *a)
 {
 	uint64_t low = (a->at.full.tnum.value | a->at.full.tnum.mask) & (a->size - 1);
 
-	if (low == 0)
+	if (low == 0 || a->any_place)
 		return 0;
 	return verify_refuse(v, (int)a->reg, -1,
 		"access fields whole, as they are declared; multiply or mask an index to a multiple",
@@ -91,12 +99,28 @@ static const struct ctx_field ctx_fields[] = {
 	CTX_FIELD(is_write, 0, 1),
 };
 
+static int access_raw_ctx(struct verifier *v, const struct access *a, struct range *out)
+{
+	char what[48];
+	int rc;
+
+	snprintf(what, sizeof(what), "the context (%u bytes)", v->prog->ctx.size);
+	rc = check_bounds(v, a, 0, v->prog->ctx.size, what);
+	if (!rc)
+		rc = check_aligned(v, a);
+	if (!rc && !a->store && a->size <= 8)
+		*out = range_between(RANGE_BITS, 0, tnum_ones(8 * a->size));
+	return rc;
+}
+
 static int access_ctx(struct verifier *v, const struct access *a, struct range *out)
 {
 	const struct ctx_field *f = NULL;
 	unsigned at = (unsigned)a->min;
 	int rc;
 
+	if (v->prog->ctx.raw)
+		return access_raw_ctx(v, a, out);
 	if (!a->fixed)
 		return verify_refuse(v, (int)a->reg, -1, "name a field of struct hr_io",
 			"%s of the request at an offset that is not constant", verb[a->store]);
@@ -156,23 +180,36 @@ static struct range rodata_value(const struct prog_map *map, const struct access
 	return any ? value : range_between(RANGE_BITS, 0, tnum_ones(8 * a->size));
 }
 
+uint32_t verify_map_bytes(const struct prog_map *map)
+{
+	return map->role == MAP_USER ? map->value_size : map->size;
+}
+
 static int access_map(struct verifier *v, const struct access *a, struct range *out)
 {
 	const struct prog_map *map = &v->prog->maps[state_top(&v->now)->regs[a->reg].index];
+	bool user = map->role == MAP_USER;
 	char what[64];
 	int rc;
 
-	snprintf(what, sizeof(what), "%s (%u bytes)", map->name, map->size);
-	rc = check_bounds(v, a, 0, map->size, what);
+	snprintf(what, sizeof(what), "%s%s (%u bytes)", user ? "a value of " : "", map->name, verify_map_bytes(map));
+	rc = check_bounds(v, a, 0, verify_map_bytes(map), what);
 	if (!rc)
 		rc = check_aligned(v, a);
 	if (rc)
 		return rc;
 	if (!a->store) {
-		*out = map->role == MAP_RODATA ? rodata_value(map, a)
-					       : range_between(RANGE_BITS, 0, tnum_ones(8 * a->size));
+		if (user && map->access == MAP_WO)
+			return verify_refuse(v, (int)a->reg, -1, "declare the map without the write-only flag",
+				"read of %s, which is write-only", map->name);
+		if (a->size <= 8)
+			*out = map->role == MAP_RODATA ? rodata_value(map, a)
+						       : range_between(RANGE_BITS, 0, tnum_ones(8 * a->size));
 		return 0;
 	}
+	if (user && map->access == MAP_RO)
+		return verify_refuse(v, (int)a->reg, -1, "declare the map without the read-only flag",
+			"store to %s, which is read-only", map->name);
 	if (map->role == MAP_RODATA)
 		return verify_refuse(v, (int)a->reg, -1, "put variables that change into .bss, or into the state page",
 			"store to %s, which is read-only", map->name);
@@ -267,6 +304,45 @@ static int store_stack(struct verifier *v, const struct access *a, const struct 
 	return 0;
 }
 
+/* ---- what a helper reads --------------------------------------------------------------- */
+
+int verify_read(struct verifier *v, unsigned reg, unsigned size, struct reg *out)
+{
+	struct range value;
+	struct access a;
+	struct frame *f;
+	enum stack_read got;
+	int rc = prepare(v, &a, reg, 0, size, false);
+
+	*out = reg_scalar(range_unknown(RANGE_BITS));
+	a.any_place = true;
+	if (rc)
+		return rc;
+	switch (state_top(&v->now)->regs[reg].kind) {
+	case REG_CTX:
+		if (v->prog->ctx.raw)
+			return access_raw_ctx(v, &a, &value);
+		return check_bounds(v, &a, 0, sizeof(struct hr_io), "struct hr_io (32 bytes)");
+	case REG_MAP:
+		return access_map(v, &a, &value);
+	default:
+		break;
+	}
+	rc = prepare_stack(v, &a, &f);
+	if (rc)
+		return rc;
+	for (int64_t at = a.min; at < a.max + (int64_t)size; at++) {
+		struct reg byte;
+
+		got = frame_read(f, at, 1, &byte);
+		if (got != STACK_READ_OK)
+			return refuse_read(v, &a, at, got);
+	}
+	if (a.fixed && (size == 4 || size == 8) && a.min % (int)size == 0)
+		frame_read(f, a.min, size, out);
+	return 0;
+}
+
 /* ---- the three accesses ---------------------------------------------------------------- */
 
 int verify_load(struct verifier *v, unsigned reg, int off, unsigned size, bool sign, struct reg *out)
@@ -323,7 +399,8 @@ int verify_atomic(struct verifier *v, unsigned reg, int off, unsigned size)
 	int rc = verify_load(v, reg, off, size, false, &old);
 
 	if (!rc && state_top(&v->now)->regs[reg].kind == REG_CTX)
-		return verify_refuse(v, (int)reg, -1, "use a plain load and store", "atomic operation on the request");
+		return verify_refuse(v, (int)reg, -1, "use a plain load and store", "atomic operation on the %s",
+			v->prog->ctx.raw ? "context" : "request");
 	if (!rc && reg_is_pointer(&old))
 		return verify_refuse(v, (int)reg, -1, "use atomics on numbers", "atomic operation on a saved pointer");
 	return rc ? rc : verify_store(v, reg, off, size, &number, -1);

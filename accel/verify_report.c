@@ -91,6 +91,7 @@ static void add_reg(struct text *t, const struct verifier *v, unsigned number)
 {
 	const struct reg *r = &state_top(&v->now)->regs[number];
 	const struct span *s = &r->range.full;
+	const struct prog_map *map = r->index < v->prog->map_count ? &v->prog->maps[r->index] : NULL;
 
 	add(t, "    r%u is ", number);
 	switch (r->kind) {
@@ -102,7 +103,10 @@ static void add_reg(struct text *t, const struct verifier *v, unsigned number)
 		add(t, "\n");
 		return;
 	case REG_CTX:
-		add(t, "a pointer to the request (struct hr_io)");
+		if (v->prog->ctx.raw)
+			add(t, "a pointer to the context (%u bytes)", v->prog->ctx.size);
+		else
+			add(t, "a pointer to the request (struct hr_io)");
 		break;
 	case REG_STACK:
 		if (r->index + 1u == v->now.frame_count)
@@ -111,8 +115,15 @@ static void add_reg(struct text *t, const struct verifier *v, unsigned number)
 			add(t, "a pointer to the stack of the caller %s",
 				v->prog->funcs[v->now.frames[r->index]->func].name);
 		break;
+	case REG_MAP_ITSELF:
+		add(t, "the map %s\n", map->name);
+		return;
+	case REG_MAYBE:
+		add(t, "a pointer to a value of %s (%u bytes), or null\n", map->name, map->value_size);
+		return;
 	default:
-		add(t, "a pointer to %s (%u bytes)", v->prog->maps[r->index].name, v->prog->maps[r->index].size);
+		add(t, "a pointer to %s%s (%u bytes)", map->role == MAP_USER ? "a value of " : "", map->name,
+			verify_map_bytes(map));
 		break;
 	}
 	if (s->smin == s->smax)

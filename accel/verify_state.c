@@ -260,12 +260,12 @@ void frame_forget(struct frame *f, const struct state_needs *needs)
 
 /* ---- links ----------------------------------------------------------------------------- */
 
-/* The n-th thing in a state that can be linked; NULL beyond the last. Unused places have link 0. */
+/* A place in a state, to go through everything of one kind that has a link. */
 struct holder {
 	uint32_t frame, place;
 };
 
-static struct reg *next_holder(const struct state *st, struct holder *at)
+static struct reg *next_holder(const struct state *st, struct holder *at, enum reg_kind kind)
 {
 	for (; at->frame < st->frame_count; at->frame++, at->place = 0) {
 		struct frame *f = st->frames[at->frame];
@@ -275,14 +275,14 @@ static struct reg *next_holder(const struct state *st, struct holder *at)
 			struct slot *s;
 
 			if (place < 10) {
-				if (f->regs[place].kind == REG_SCALAR && f->regs[place].link)
+				if (f->regs[place].kind == kind && f->regs[place].link)
 					return &f->regs[place];
 				continue;
 			}
 			s = &f->slots[(place - 10) / 2];
 			place = (place - 10) % 2;
 			if ((s->byte[4 * place] == BYTE_HALF || (place == 0 && s->byte[0] == BYTE_WHOLE)) &&
-				s->spill[place].kind == REG_SCALAR && s->spill[place].link)
+				s->spill[place].kind == kind && s->spill[place].link)
 				return &s->spill[place];
 		}
 	}
@@ -294,11 +294,11 @@ void state_cut_links(struct state *st)
 	struct holder at = {0};
 	struct reg *r, *other;
 
-	while ((r = next_holder(st, &at))) {
+	while ((r = next_holder(st, &at, REG_SCALAR))) {
 		struct holder again = {0};
 		bool alone = true;
 
-		while (alone && (other = next_holder(st, &again)))
+		while (alone && (other = next_holder(st, &again, REG_SCALAR)))
 			alone = other == r || other->link != r->link;
 		if (alone)
 			r->link = 0;
@@ -312,7 +312,7 @@ bool state_spread(struct state *st, const struct reg *r)
 
 	if (r->kind != REG_SCALAR || !r->link)
 		return true;
-	while ((other = next_holder(st, &at))) {
+	while ((other = next_holder(st, &at, REG_SCALAR))) {
 		bool half = other->half_link || r->half_link;
 		struct range difference = range_const(RANGE_BITS, other->delta - r->delta);
 		struct range told;
@@ -324,6 +324,21 @@ bool state_spread(struct state *st, const struct reg *r)
 			return false;
 	}
 	return true;
+}
+
+void state_settle(struct state *st, struct reg maybe, bool exists)
+{
+	struct holder at = {0};
+	struct reg *r;
+
+	while ((r = next_holder(st, &at, REG_MAYBE))) {
+		if (r->link != maybe.link)
+			continue;
+		if (exists)
+			r->kind = REG_MAP;
+		else
+			*r = reg_const(0);
+	}
 }
 
 /* ---- comparison ------------------------------------------------------------------------ */
@@ -364,8 +379,11 @@ static bool reg_includes(const struct reg *outer, const struct reg *inner, struc
 	/* What was never read on any path from the outer state on may be anything. */
 	if (outer->kind == REG_UNINIT)
 		return true;
-	return outer->kind == inner->kind && outer->index == inner->index &&
-	       range_includes(&outer->range, &inner->range) && link_includes(outer, inner, pairing);
+	if (outer->kind != inner->kind || outer->index != inner->index)
+		return false;
+	if (reg_is_pointer(outer) && !outer->link != !inner->link)
+		return false;
+	return range_includes(&outer->range, &inner->range) && link_includes(outer, inner, pairing);
 }
 
 /* A slot's content is `byte` with the numbers or the pointer that it refers to. */
@@ -417,7 +435,7 @@ static void pack_reg(uint8_t **at, const struct reg *r, struct renaming *names)
 	to->kind = r->kind;
 	to->index = r->index;
 	to->range = r->range;
-	if (r->kind != REG_SCALAR || !r->link)
+	if (!r->link)
 		return;
 	while (n < names->count && names->link[n] != r->link)
 		n++;

@@ -12,19 +12,21 @@
 #include "accel/prog.h"
 #include "accel/range.h"
 
-/* Pointers are never null: nothing yet returns one that could be (a lookup would add its kind here). */
 enum reg_kind {
 	REG_UNINIT,
 	REG_SCALAR,
-	REG_CTX,   /* struct hr_io */
-	REG_STACK, /* the frame `index`; offsets from its r10, so negative */
-	REG_MAP,   /* the value of map `index` */
+	REG_CTX,	/* the request, or the raw context */
+	REG_STACK,	/* the frame `index`; offsets from its r10, so negative */
+	REG_MAP,	/* a value of map `index`: link says which element, 0 its first one */
+	REG_MAYBE,	/* what a lookup gave: the start of a REG_MAP, or null; link as there */
+	REG_MAP_ITSELF, /* map `index`, for helpers */
 };
 
 /*
  * Scalars with the same non-zero link have a constant difference, that of their deltas, modulo
  * 2^64 or, if one of the two is half_link, of the low halves modulo 2^32: what a condition
- * tells of one, it tells of all.
+ * tells of one, it tells of all. Of pointers, only those to map values have links, by another
+ * meaning: those with the same one point into the same element, or are null together.
  */
 struct reg {
 	uint8_t kind;
@@ -119,7 +121,9 @@ struct state_needs {
 };
 
 void frame_forget(struct frame *f, const struct state_needs *needs);
-/* Links that connect nothing any more are cut. */
+/* Every copy of the lookup's result `maybe`: now it is known that the element exists, or that it does not. */
+void state_settle(struct state *st, struct reg maybe, bool exists);
+/* Links of numbers that connect nothing any more are cut. */
 void state_cut_links(struct state *st);
 /* After r was narrowed: narrows what is linked to it. False: this contradicts, the path is impossible. */
 bool state_spread(struct state *st, const struct reg *r);

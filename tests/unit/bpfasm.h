@@ -8,6 +8,9 @@
  *   r0 = *(u32 *)(r1 + 16)            *(u8 *)(r10 - 8) = r2 (or a constant)
  *   if r1 s> 5 goto label             goto label      gotol label     label:
  *   call 5            call name       func name:      exit            .hex b7 00 00 00 00 00 00 00
+ *   r1 = map state + 16 (the address of a value)      r1 = mapobject name (the map itself)
+ * What the program has besides: ctx BYTES (a raw context), array NAME VALUE ENTRIES [ro|wo],
+ * hash NAME KEY VALUE ENTRIES [ro|wo].
  */
 #ifndef TESTS_BPFASM_H
 #define TESTS_BPFASM_H
@@ -42,6 +45,7 @@ struct asm_fixup {
 struct asm_prog {
 	struct bpf_insn insns[PROG_MAX_INSNS + 8];
 	struct prog_func funcs[PROG_MAX_FUNCS + 1];
+	struct prog_map maps[PROG_MAX_MAPS];
 	struct prog prog;
 	struct asm_fixup fixups[512];
 	uint32_t fixup_count;
@@ -242,6 +246,35 @@ static void asm_jump(struct asm_prog *a, char tok[24][32], const char *line)
 	asm_fail(line, "unknown condition");
 }
 
+/* By name or number; a number need not exist. */
+static int asm_map(const struct asm_prog *a, const char *name)
+{
+	for (uint32_t i = 0; i < a->prog.map_count; i++) {
+		if (!strcmp(a->maps[i].name, name))
+			return (int)i;
+	}
+	return atoi(name);
+}
+
+/* array NAME VALUE ENTRIES [ro|wo], hash NAME KEY VALUE ENTRIES [ro|wo] */
+static void asm_user_map(struct asm_prog *a, char tok[24][32], unsigned count, const char *line)
+{
+	bool hash = tok[0][0] == 'h';
+	unsigned at = hash ? 3 : 2;
+	struct prog_map *map = &a->maps[a->prog.map_count++];
+
+	if (a->prog.map_count > PROG_MAX_MAPS || count < at + 2)
+		asm_fail(line, "too many maps, or too few numbers");
+	*map = (struct prog_map){.role = MAP_USER, .type = hash ? MAP_HASH : MAP_ARRAY};
+	snprintf(map->name, sizeof(map->name), "%s", tok[1]);
+	map->key_size = hash ? (uint32_t)atoi(tok[2]) : 4;
+	map->value_size = (uint32_t)atoi(tok[at]);
+	map->max_entries = (uint32_t)atoi(tok[at + 1]);
+	map->size = hash ? 0 : map->max_entries * prog_map_stride(map);
+	if (count > at + 2)
+		map->access = tok[at + 2][0] == 'r' ? MAP_RO : MAP_WO;
+}
+
 static void asm_alu(struct asm_prog *a, char tok[24][32], unsigned count, const char *line)
 {
 	static const struct {
@@ -261,14 +294,11 @@ static void asm_alu(struct asm_prog *a, char tok[24][32], unsigned count, const 
 		asm_memory_load(a, tok, dst, line);
 		return;
 	}
-	if (!strcmp(tok[1], "=") && !strcmp(tok[2], "map")) {
-		int map = !strcmp(tok[3], "state")    ? 0
-			  : !strcmp(tok[3], "bss")    ? 1
-			  : !strcmp(tok[3], "rodata") ? 2
-						      : atoi(tok[3]);
+	if (!strcmp(tok[1], "=") && (!strcmp(tok[2], "map") || !strcmp(tok[2], "mapobject"))) {
+		bool object = tok[2][3] == 'o';
 
 		at = 4;
-		asm_emit(a, 0x18, dst, BPF_PSEUDO_MAP_VALUE, 0, map);
+		asm_emit(a, 0x18, dst, object ? BPF_PSEUDO_MAP_FD : BPF_PSEUDO_MAP_VALUE, 0, asm_map(a, tok[3]));
 		asm_emit(a, 0, 0, 0, 0, count > 4 ? (int32_t)asm_number(tok, &at, line) : 0);
 		return;
 	}
@@ -332,6 +362,14 @@ __attribute__((unused)) static void asm_line(struct asm_prog *a, const char *lin
 		}
 		return;
 	}
+	if (!strcmp(tok[0], "ctx") && n == 2) {
+		a->prog.ctx = (struct prog_ctx){true, (uint32_t)atoi(tok[1])};
+		return;
+	}
+	if (!strcmp(tok[0], "array") || !strcmp(tok[0], "hash")) {
+		asm_user_map(a, tok, n, line);
+		return;
+	}
 	if (!strcmp(tok[0], ".hex")) {
 		uint8_t b[8] = {0};
 
@@ -368,7 +406,8 @@ static void asm_begin(struct asm_prog *a, const char *name)
 	snprintf(a->prog.name, sizeof(a->prog.name), "%s", name);
 	a->prog.insns = a->insns;
 	a->prog.funcs = a->funcs;
-	a->prog.maps = asm_maps;
+	memcpy(a->maps, asm_maps, sizeof(asm_maps));
+	a->prog.maps = a->maps;
 	a->prog.map_count = 3;
 	a->prog.func_count = 1;
 	snprintf(a->funcs[0].name, sizeof(a->funcs[0].name), "main");

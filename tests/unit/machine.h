@@ -13,8 +13,14 @@
 
 #include "accel/prog.h"
 
-/* Objects: 0 the request, 1.. the maps, 16.. the frames. Addresses say which, and are never near each other. */
-enum { OBJ_NUMBER = -1, OBJ_CTX = 0, OBJ_MAP = 1, OBJ_FRAME = 16 };
+/*
+ * Objects: the request or raw context, global data, frames, maps themselves, and each element of
+ * each other map. Addresses say which, and are never near each other.
+ */
+enum { OBJ_NUMBER = -1, OBJ_CTX = 0, OBJ_MAP = 1, OBJ_FRAME = 32, OBJ_MAP_ITSELF = 64, OBJ_ELEMENT = 128 };
+#define MACHINE_ELEMENTS 8     /* of a map, at most */
+#define MACHINE_MAP_BYTES 1024 /* of the storage of a map, at most */
+#define MACHINE_CTX_BYTES 256
 
 struct cell {
 	uint64_t v;
@@ -39,10 +45,13 @@ struct machine {
 	uint32_t pc;
 	uint64_t steps;
 	uint64_t time;
-	struct hr_io io;
-	uint8_t map[PROG_MAX_MAPS][256];
-	bool stored, timed, ended, taken; /* taken: the last conditional jump was */
-	const char *wrong;		  /* what an accepted program never does */
+	union {
+		struct hr_io io;
+		uint8_t ctx[MACHINE_CTX_BYTES];
+	};
+	_Alignas(8) uint8_t map[PROG_MAX_MAPS][MACHINE_MAP_BYTES]; /* of a hash: all elements that it could have */
+	bool stored, timed, ended, taken;			   /* taken: the last conditional jump was */
+	const char *wrong;					   /* what an accepted program never does */
 };
 
 static uint64_t machine_base(int obj)
@@ -50,6 +59,23 @@ static uint64_t machine_base(int obj)
 	return (uint64_t)(obj + 1) << 44;
 }
 
+static bool machine_is_frame(int obj)
+{
+	return obj >= OBJ_FRAME && obj < OBJ_FRAME + PROG_MAX_FRAMES;
+}
+
+static int machine_element(uint32_t map, uint32_t element)
+{
+	return OBJ_ELEMENT + (int)(map * MACHINE_ELEMENTS + element);
+}
+
+/* Bytes of a map's storage. */
+static uint32_t machine_storage(const struct prog_map *map)
+{
+	return map->role == MAP_USER ? map->max_entries * prog_map_stride(map) : map->size;
+}
+
+/* The context's bytes are the caller's to fill if it is raw. */
 static void machine_init(struct machine *m, const struct prog *p, const struct hr_io *io, uint64_t time)
 {
 	m->prog = p;
@@ -57,7 +83,8 @@ static void machine_init(struct machine *m, const struct prog *p, const struct h
 	m->pc = 0;
 	m->steps = 0;
 	m->time = time;
-	m->io = *io;
+	if (!p->ctx.raw)
+		m->io = *io;
 	m->stored = m->timed = m->ended = m->taken = false;
 	m->wrong = NULL;
 	memset(m->r, 0, sizeof(m->r));
@@ -97,6 +124,25 @@ static uint8_t *machine_at(struct machine *m, const struct cell *p, int off, uns
 		return machine_wrong(m, "access through no pointer"), NULL;
 	if (at % (int)size)
 		return machine_wrong(m, "misaligned access"), NULL;
+	if (p->obj >= OBJ_MAP_ITSELF && p->obj < OBJ_ELEMENT)
+		return machine_wrong(m, "access to a map itself"), NULL;
+	if (p->obj >= OBJ_ELEMENT) {
+		uint32_t map = (uint32_t)(p->obj - OBJ_ELEMENT) / MACHINE_ELEMENTS;
+		uint32_t element = (uint32_t)(p->obj - OBJ_ELEMENT) % MACHINE_ELEMENTS;
+		const struct prog_map *info = &m->prog->maps[map];
+
+		if (at < 0 || at + (int64_t)size > info->value_size)
+			return machine_wrong(m, "access outside the element"), NULL;
+		if (info->access == (store ? MAP_RO : MAP_WO))
+			return machine_wrong(m, "access against the rights of the map"), NULL;
+		m->stored |= store;
+		return m->map[map] + element * prog_map_stride(info) + at;
+	}
+	if (p->obj == OBJ_CTX && m->prog->ctx.raw) {
+		if (at < 0 || at + (int64_t)size > m->prog->ctx.size)
+			return machine_wrong(m, "access outside the context"), NULL;
+		return m->ctx + at;
+	}
 	if (p->obj == OBJ_CTX) {
 		for (unsigned i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 			if (at >= fields[i].first && at + size <= fields[i].first + fields[i].size &&
@@ -105,7 +151,7 @@ static uint8_t *machine_at(struct machine *m, const struct cell *p, int off, uns
 		}
 		return machine_wrong(m, store ? "store to the request" : "read of the request"), NULL;
 	}
-	if (p->obj >= OBJ_FRAME) {
+	if (machine_is_frame(p->obj)) {
 		if (at < -PROG_STACK_BYTES || at + (int64_t)size > 0 || (uint32_t)(p->obj - OBJ_FRAME) > m->depth)
 			return machine_wrong(m, "access outside the frame"), NULL;
 		return m->frames[p->obj - OBJ_FRAME].data + PROG_STACK_BYTES + at;
@@ -130,7 +176,7 @@ static bool machine_load(struct machine *m, const struct cell *p, int off, unsig
 	if (!b)
 		return false;
 	memcpy(&c.v, b, size);
-	if (p->obj >= OBJ_FRAME) {
+	if (machine_is_frame(p->obj)) {
 		struct mframe *f = &m->frames[p->obj - OBJ_FRAME];
 		unsigned at = (unsigned)(b - f->data), pointers = 0;
 
@@ -157,7 +203,7 @@ static bool machine_store(struct machine *m, const struct cell *p, int off, unsi
 	if (!value->init)
 		return machine_wrong(m, "store of an uninitialised register");
 	memcpy(b, &value->v, size);
-	if (p->obj >= OBJ_FRAME) {
+	if (machine_is_frame(p->obj)) {
 		struct mframe *f = &m->frames[p->obj - OBJ_FRAME];
 		unsigned at = (unsigned)(b - f->data);
 
@@ -248,10 +294,11 @@ static bool machine_alu(struct machine *m, const struct bpf_insn *i)
 	if (op == BPF_NEG)
 		s = (struct cell){0, true, OBJ_NUMBER};
 	if (d->obj != OBJ_NUMBER || s.obj != OBJ_NUMBER) {
+		int pointer = d->obj != OBJ_NUMBER ? d->obj : s.obj;
 		bool both = d->obj != OBJ_NUMBER && s.obj != OBJ_NUMBER;
 
 		if (bits == 32 || (op != BPF_ADD && op != BPF_SUB) || (both && (op == BPF_ADD || d->obj != s.obj)) ||
-			(op == BPF_SUB && d->obj == OBJ_NUMBER))
+			(op == BPF_SUB && d->obj == OBJ_NUMBER) || (pointer >= OBJ_MAP_ITSELF && pointer < OBJ_ELEMENT))
 			return machine_wrong(m, "arithmetic on pointers");
 		d->v = op == BPF_ADD ? d->v + s.v : d->v - s.v;
 		d->obj = both ? OBJ_NUMBER : d->obj != OBJ_NUMBER ? d->obj : s.obj;
@@ -299,6 +346,33 @@ static bool machine_jump(struct machine *m, const struct bpf_insn *i)
 
 /* ---- the rest -------------------------------------------------------------------------- */
 
+/* Helper 1. A hash has what the bytes of the key say, which is as good as any other content. */
+static bool machine_lookup(struct machine *m)
+{
+	const struct prog_map *map;
+	uint32_t index = 0;
+	int obj = m->r[1].init ? m->r[1].obj : OBJ_NUMBER;
+
+	if (obj < OBJ_MAP_ITSELF || obj >= OBJ_ELEMENT || !m->r[2].init)
+		return machine_wrong(m, "lookup in no map, or by no key");
+	map = &m->prog->maps[obj - OBJ_MAP_ITSELF];
+	for (uint32_t i = 0; i < map->key_size; i++) {
+		struct cell byte;
+
+		if (!machine_load(m, &m->r[2], (int)i, 1, &byte))
+			return false;
+		index |= map->type == MAP_ARRAY ? (uint32_t)byte.v << (8 * i) : byte.v & 15;
+	}
+	memset(m->r, 0, 6 * sizeof(m->r[0]));
+	m->r[0] = (struct cell){0, true, OBJ_NUMBER};
+	if (index < map->max_entries) {
+		m->r[0].obj = machine_element((uint32_t)(obj - OBJ_MAP_ITSELF), index);
+		m->r[0].v = machine_base(m->r[0].obj);
+	}
+	m->pc++;
+	return true;
+}
+
 static bool machine_call(struct machine *m, const struct bpf_insn *i)
 {
 	if (i->src_reg == BPF_PSEUDO_CALL) {
@@ -316,6 +390,8 @@ static bool machine_call(struct machine *m, const struct bpf_insn *i)
 		m->pc += 1 + (uint32_t)i->imm;
 		return true;
 	}
+	if (i->imm == 1)
+		return machine_lookup(m);
 	if (i->imm != 5)
 		return machine_wrong(m, "call of an unknown helper");
 	m->timed = true;
@@ -342,6 +418,8 @@ static bool machine_exit(struct machine *m)
 	m->ended = true;
 	if (!m->r[0].init || m->r[0].obj != OBJ_NUMBER)
 		return machine_wrong(m, "no number is returned");
+	if (m->prog->ctx.raw)
+		return true;
 	if (m->r[0].v > 2 && (m->r[0].v & 0xff || m->r[0].v >> 8 > 255))
 		return machine_wrong(m, "an unknown verdict is returned");
 	if (m->r[0].v != 1 && m->r[0].v != 2 && m->stored)
@@ -418,8 +496,13 @@ static bool machine_step(struct machine *m)
 	case BPF_LD:
 		m->pc++;
 		c.v = (uint32_t)i[0].imm | (uint64_t)(uint32_t)i[1].imm << 32;
-		if (i->src_reg)
-			c = (struct cell){machine_base(OBJ_MAP + i->imm) + (uint32_t)i[1].imm, true, OBJ_MAP + i->imm};
+		if (i->src_reg == BPF_PSEUDO_MAP_FD) {
+			c = (struct cell){machine_base(OBJ_MAP_ITSELF + i->imm), true, OBJ_MAP_ITSELF + i->imm};
+		} else if (i->src_reg) {
+			c.obj = m->prog->maps[i->imm].role == MAP_USER ? machine_element((uint32_t)i->imm, 0)
+								       : OBJ_MAP + i->imm;
+			c.v = machine_base(c.obj) + (uint32_t)i[1].imm;
+		}
 		m->r[i->dst_reg] = c;
 		return true;
 	case BPF_LDX:

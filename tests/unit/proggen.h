@@ -77,6 +77,13 @@ static void put_map(struct gen *g, unsigned dst, int map, int off)
 	put(g, 0, 0, 0, 0, off);
 }
 
+static void put_map_itself(struct gen *g, unsigned dst, int map)
+{
+	put(g, 0x18, dst, BPF_PSEUDO_MAP_FD, 0, map);
+	g->second[g->a->prog.insn_count] = true;
+	put(g, 0, 0, 0, 0, 0);
+}
+
 static unsigned number_reg(struct gen *g)
 {
 	static const unsigned regs[] = {0, 1, 2, 3, 4, 5, 9};
@@ -121,6 +128,17 @@ static void gen_alu(struct gen *g)
 	}
 }
 
+static void gen_raw_ctx(struct gen *g)
+{
+	unsigned bytes, code = size_code(g, &bytes), reg = number_reg(g);
+	int off = (int)(bytes * pick(g->dice, 72 / bytes));
+
+	if (pick(g->dice, 3))
+		put(g, BPF_LDX | BPF_MEM | code, reg, 6, off, 0);
+	else
+		put(g, BPF_STX | BPF_MEM | code, 6, reg, off, 0);
+}
+
 static void gen_ctx_load(struct gen *g)
 {
 	static const struct {
@@ -130,6 +148,10 @@ static void gen_ctx_load(struct gen *g)
 		{BPF_W, 20}, {BPF_B, 24}, {BPF_B, 25}};
 	unsigned i = pick(g->dice, 10);
 
+	if (g->a->prog.ctx.raw) {
+		gen_raw_ctx(g);
+		return;
+	}
 	put(g, BPF_LDX | BPF_MEM | fields[i].code, number_reg(g), 6, fields[i].off, 0);
 }
 
@@ -232,11 +254,66 @@ static void gen_numbers(struct gen *g, unsigned from)
 	}
 }
 
+/* A lookup, what may come between it and the test, mostly the test, and a use of the value. */
+static void gen_lookup(struct gen *g)
+{
+	static const int32_t sizes[] = {24, 16, 16, 8, 16};
+	unsigned map = pick(g->dice, 5), key = number_reg(g), bytes, code, use, other;
+	int at = -8 * (1 + (int)pick(g->dice, 8));
+	int32_t size = sizes[map];
+	uint32_t test = 0;
+	bool tested;
+
+	if (pick(g->dice, 3) == 0)
+		put(g, BPF_ALU64 | BPF_AND | BPF_K, key, 0, 0, 3);
+	if (pick(g->dice, 4) == 0)
+		put(g, BPF_ST | BPF_MEM | (map == 4 ? BPF_DW : BPF_W), 10, 0, at, (int32_t)pick(g->dice, 6));
+	else
+		put(g, BPF_STX | BPF_MEM | (map == 4 ? BPF_DW : BPF_W), 10, key, at, 0);
+	put_map_itself(g, 1, (int)(3 + map));
+	put(g, BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0);
+	put(g, BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, at);
+	put(g, BPF_JMP | BPF_CALL, 0, 0, 0, 1);
+	put(g, BPF_ALU64 | BPF_MOV | BPF_X, 8, 0, 0, 0);
+	gen_numbers(g, 1);
+	if (pick(g->dice, 4) == 0) { /* through the stack */
+		put(g, BPF_STX | BPF_MEM | BPF_DW, 10, 8, at, 0);
+		if (pick(g->dice, 2))
+			put(g, BPF_LDX | BPF_MEM | BPF_DW, 8, 10, at, 0);
+	}
+	tested = pick(g->dice, 16) != 0;
+	test = g->a->prog.insn_count;
+	if (tested)
+		put(g, BPF_JMP | BPF_JEQ | BPF_K, pick(g->dice, 2) ? 0 : 8, 0, 0, 0);
+	for (unsigned n = 1 + pick(g->dice, 3); n > 0; n--) {
+		code = size_code(g, &bytes);
+		use = pick(g->dice, 3) ? 8 : 0;
+		other = 1 + pick(g->dice, 5);
+		at = (int)(bytes * pick(g->dice, ((unsigned)size + (pick(g->dice, 16) == 0 ? 8 : 0)) / bytes));
+		if (pick(g->dice, 5) == 0 && bytes >= 4)
+			put(g, BPF_STX | BPF_ATOMIC | code, use, other, at, pick(g->dice, 2) ? BPF_FETCH : 0);
+		else if (map == 2 || (map != 3 && pick(g->dice, 2)))
+			put(g, BPF_LDX | BPF_MEM | code, other, use, at, 0);
+		else
+			put(g, BPF_STX | BPF_MEM | code, use, other, at, 0);
+		if (pick(g->dice, 6) == 0)
+			put(g, BPF_ALU64 | BPF_ADD | BPF_K, 8, 0, 0, (int32_t)pick(g->dice, 3) * 8);
+	}
+	if (pick(g->dice, 8) == 0 && g->jump_count < 256) {
+		g->jumps[g->jump_count++] = g->a->prog.insn_count;
+		put(g, BPF_JMP | BPF_JEQ | BPF_X, 8, 0, 0, 0);
+	}
+	if (tested)
+		g->a->insns[test].off = (int16_t)(g->a->prog.insn_count - test - 1);
+	put(g, BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1);
+	put_map(g, 8, pick(g->dice, 4) ? 0 : 3, 0);
+}
+
 static void gen_end(struct gen *g)
 {
 	static const int32_t verdicts[] = {0, 1, 1, 1, 2, 256};
 
-	if (pick(g->dice, 12))
+	if (pick(g->dice, 12) && !(g->a->prog.ctx.raw && pick(g->dice, 3)))
 		put(g, BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, verdicts[pick(g->dice, 6)]);
 	put(g, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
@@ -262,7 +339,11 @@ static void gen_nonsense(struct gen *g)
 
 static void gen_one(struct gen *g, bool main_func)
 {
-	switch (pick(g->dice, 22)) {
+	switch (pick(g->dice, 24)) {
+	case 22:
+	case 23:
+		gen_lookup(g);
+		break;
 	case 0:
 	case 1:
 		gen_ctx_load(g);
@@ -370,6 +451,16 @@ static void gen_body(struct gen *g, unsigned count, bool main_func)
 
 static struct gen generator;
 
+/* Behind the three global ones: what lookups can meet. */
+static void generator_maps(struct asm_prog *a)
+{
+	static const char *const maps[] = {"array several 24 4", "array one 16 1", "array fixed 16 4 ro",
+		"array sink 8 2 wo", "hash table 8 16 8"};
+
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
+		asm_line(a, maps[i]);
+}
+
 static void generate(struct asm_prog *a, struct dice *dice)
 {
 	struct gen *g = &generator;
@@ -379,6 +470,9 @@ static void generate(struct asm_prog *a, struct dice *dice)
 	g->a = a;
 	g->dice = dice;
 	asm_begin(a, "random");
+	generator_maps(a);
+	if (pick(dice, 3) == 0)
+		a->prog.ctx = (struct prog_ctx){true, 64};
 	gen_body(g, 4 + pick(dice, 40), true);
 	second = a->prog.insn_count;
 	a->funcs[1].start = second;
@@ -409,13 +503,18 @@ static void random_input(struct machine *m, const struct prog *p, struct dice *d
 	io.size = (uint8_t)(1u << pick(dice, 4));
 	io.is_write = (uint8_t)pick(dice, 2);
 
-	for (unsigned i = 0; i < PROG_MAX_MAPS; i++) {
-		for (unsigned k = 0; k < sizeof(m->map[i]); k += 8) {
+	for (unsigned i = 0; i < p->map_count; i++) {
+		for (unsigned k = 0; k < machine_storage(&p->maps[i]); k += 8) {
 			uint64_t v = roll(dice);
 
 			v >>= 8 * pick(dice, 8);
 			memcpy(m->map[i] + k, &v, 8);
 		}
+	}
+	for (unsigned k = 0; k < sizeof(m->ctx); k += 8) {
+		uint64_t v = roll(dice) >> (8 * pick(dice, 8));
+
+		memcpy(m->ctx + k, &v, 8);
 	}
 	machine_init(m, p, &io, roll(dice) >> 8);
 }
@@ -430,7 +529,12 @@ static void print_program(const struct prog *p)
 	}
 }
 
-static bool cell_is(const struct reg *r, const struct cell *c)
+static bool is_element_of(int obj, unsigned map)
+{
+	return obj >= machine_element(map, 0) && obj < machine_element(map + 1, 0);
+}
+
+static bool cell_is(const struct prog *p, const struct reg *r, const struct cell *c)
 {
 	if (r->kind == REG_UNINIT)
 		return true;
@@ -441,16 +545,25 @@ static bool cell_is(const struct reg *r, const struct cell *c)
 		return c->obj == OBJ_NUMBER && range_contains(RANGE_BITS, &r->range, c->v);
 	case REG_CTX:
 		return c->obj == OBJ_CTX && range_contains(RANGE_BITS, &r->range, c->v - machine_base(c->obj));
+	case REG_MAYBE:
+		return (c->obj == OBJ_NUMBER && c->v == 0) ||
+		       (is_element_of(c->obj, r->index) && c->v == machine_base(c->obj));
+	case REG_MAP_ITSELF:
+		return c->obj == OBJ_MAP_ITSELF + r->index && c->v == machine_base(c->obj);
 	case REG_MAP:
-		return c->obj == OBJ_MAP + r->index &&
-		       range_contains(RANGE_BITS, &r->range, c->v - machine_base(c->obj));
+		if (p->maps[r->index].role == MAP_USER ? !is_element_of(c->obj, r->index)
+						       : c->obj != OBJ_MAP + r->index)
+			return false;
+		if (p->maps[r->index].role == MAP_USER && !r->link && c->obj != machine_element(r->index, 0))
+			return false;
+		return range_contains(RANGE_BITS, &r->range, c->v - machine_base(c->obj));
 	default:
 		return c->obj == OBJ_FRAME + r->index &&
 		       range_contains(RANGE_BITS, &r->range, c->v - machine_base(c->obj));
 	}
 }
 
-static bool slot_is(const struct slot *s, struct mframe *f, uint32_t index)
+static bool slot_is(const struct prog *p, const struct slot *s, struct mframe *f, uint32_t index)
 {
 	unsigned at = PROG_STACK_BYTES - 8 * (index + 1);
 	struct cell whole = {0, true, OBJ_NUMBER};
@@ -459,7 +572,7 @@ static bool slot_is(const struct slot *s, struct mframe *f, uint32_t index)
 	if (s->byte[0] == BYTE_WHOLE) {
 		if (f->what[at] == BYTE_POINTER)
 			whole.obj = f->obj[at / 8];
-		return cell_is(&s->spill[0], &whole);
+		return cell_is(p, &s->spill[0], &whole);
 	}
 	for (unsigned i = 0; i < 8; i++) {
 		if (s->byte[i] != BYTE_UNINIT && f->what[at + i] != BYTE_NUMBER)
@@ -468,7 +581,7 @@ static bool slot_is(const struct slot *s, struct mframe *f, uint32_t index)
 	for (unsigned h = 0; h < 2; h++) {
 		struct cell half = {(uint32_t)(whole.v >> (32 * h)), true, OBJ_NUMBER};
 
-		if (s->byte[4 * h] == BYTE_HALF && !cell_is(&s->spill[h], &half))
+		if (s->byte[4 * h] == BYTE_HALF && !cell_is(p, &s->spill[h], &half))
 			return false;
 	}
 	return true;
@@ -492,13 +605,13 @@ static const char *believes(const struct verifier *v, struct machine *m)
 					continue;
 				c = &m->frames[i + 1].saved[r - 6];
 			}
-			if (!cell_is(&f->regs[r], c)) {
+			if (!cell_is(v->prog, &f->regs[r], c)) {
 				snprintf(what, sizeof(what), "frame %u r%u", i, r);
 				return what;
 			}
 		}
 		for (uint32_t s = 0; s < f->slot_count; s++) {
-			if (!slot_is(&f->slots[s], &m->frames[i], s)) {
+			if (!slot_is(v->prog, &f->slots[s], &m->frames[i], s)) {
 				snprintf(what, sizeof(what), "frame %u stack slot %u", i, s);
 				return what;
 			}
@@ -517,6 +630,9 @@ static const char *links_hold(const struct verifier *v, const struct machine *m)
 			const struct reg *a = &f->regs[i], *b = &f->regs[k];
 			uint64_t wrong = (m->r[i].v - a->delta) ^ (m->r[k].v - b->delta);
 
+			if (a->link && a->link == b->link && a->kind == b->kind && a->kind != REG_SCALAR &&
+				reg_is_pointer(a) && m->r[i].obj != m->r[k].obj)
+				return "pointers are not into the same element";
 			if (a->kind != REG_SCALAR || b->kind != REG_SCALAR || !a->link || a->link != b->link)
 				continue;
 			if (a->half_link || b->half_link ? (uint32_t)wrong != 0 : wrong != 0)

@@ -129,7 +129,7 @@ static void test_tables(void **state)
 	}
 	globfree(&files);
 	print_message("%u cases, %u failed\n", count, failed);
-	assert_true(count >= 150);
+	assert_true(count >= 300);
 	assert_int_equal(failed, 0);
 }
 

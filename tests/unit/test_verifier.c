@@ -18,12 +18,6 @@
 #include "accel/object.h"
 #include "tests/unit/bpfasm.h"
 
-/* Sanitizers cost this much. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SLOWNESS 20
-#else
-#define SLOWNESS 1
-#endif
 
 struct table_case {
 	char name[96];
@@ -137,7 +131,10 @@ static void test_tables(void **state)
 #define DECLARE(name) extern const uint8_t prog_##name##_start[], prog_##name##_end[];
 SHIPPED(DECLARE)
 
-/* Every program that is built into hotreg: accepted, and quickly (the best of twenty, the machine may be busy). */
+/*
+ * Every program that is built into hotreg: accepted, and with few states, which is what keeps it quick and,
+ * unlike the milliseconds (printed; `make bench` measures them), does not depend on who else uses the machine.
+ */
 static void test_shipped(void **state)
 {
 #define ROW(name) {#name, prog_##name##_start, prog_##name##_end},
@@ -167,7 +164,7 @@ static void test_shipped(void **state)
 				p.insn_count, p.states, (unsigned long long)p.worst_case,
 				(unsigned long long)best / 1000);
 			assert_true(p.worst_case > 0 && p.states > 0);
-			assert_true(best <= UINT64_C(5000000) * SLOWNESS);
+			assert_true(p.states <= 1000);
 		}
 		accel_object_put(obj);
 	}

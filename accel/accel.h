@@ -108,6 +108,15 @@ void accel_object_put(struct accel_object *obj); /* NULL is fine */
  */
 int accel_page_bind(struct accel_page *page, const struct accel_object *obj, struct accel_err *err);
 
+/* A field of a state page, for reports. Long names are cut. */
+struct accel_field {
+	char name[96];	       /* "counters[1].reload"; "" while no object is bound */
+	uint32_t offset, size; /* bytes */
+};
+
+/* The field that holds the byte at `offset`; false: none, or not known. */
+bool accel_page_field(struct accel_page *page, uint32_t offset, struct accel_field *out);
+
 /* What a program may do to shared memory; a range declares which it allows. */
 enum accel_effect {
 	ACCEL_PURE = 1,	    /* stores to its stack and io->result only: no lock */

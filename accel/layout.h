@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * layout.h: the canonical text of a state variable's type. Used by object.c; internal to accel/.
+ * layout.h: the canonical text of a state variable's type. Used by object.c and page.c; internal to accel/.
  */
 #ifndef ACCEL_LAYOUT_H
 #define ACCEL_LAYOUT_H
@@ -14,5 +14,8 @@ struct btf;
  * "OFFSET TYPE NAME" for each field. 0; -EINVAL naming the field that cannot be shared; -ENOMEM.
  */
 int layout_text(const struct btf *btf, uint32_t size, char **out, struct accel_err *err);
+
+/* The field that holds the byte at `offset` < size in such a text, array elements by their indices. Empty text: "". */
+void layout_field(const char *text, uint32_t size, uint32_t offset, struct accel_field *out);
 
 #endif

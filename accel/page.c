@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "accel/layout.h"
 #include "accel/object.h"
 
 #define DATA_ALIGN 64 /* of writable object data: no line shared with anything else */
@@ -163,6 +164,18 @@ int accel_page_bind(struct accel_page *page, const struct accel_object *obj, str
 	ret = bind_locked(page, obj, err);
 	pthread_mutex_unlock(&page->lock);
 	return ret;
+}
+
+bool accel_page_field(struct accel_page *page, uint32_t offset, struct accel_field *out)
+{
+	bool known;
+
+	pthread_mutex_lock(&page->lock);
+	known = page->layout && offset < page->size;
+	if (known)
+		layout_field(page->layout, page->size, offset, out);
+	pthread_mutex_unlock(&page->lock);
+	return known;
 }
 
 static void page_object_free(struct page_object *po)

@@ -60,7 +60,7 @@ variant wrong 's/count + 1)/count + 2)/'
 run "$work/wrong.bpf.o" soft check
 [ $status = 4 ] || die "a wrong program in check mode: status $status instead of 4"
 want err 'check: program and model of counter do not agree'
-want err 'the state page differs first at offset 0x20'
+want err 'the state page differs first at offset 0x20, count: program 0x5c, model 0x5b'
 echo "example: check mode finds the wrong program"
 
 variant refused 's/^\tif (count >= COUNTER_LAST)$/\tHR_STORE(counter_state.count, count + 1);\n&/'

@@ -25,8 +25,10 @@ struct finding {
 	uint64_t addr, now_ns;
 	uint64_t program_result, model_result;
 	bool answered;
-	bool before_model; /* the program punted and yet changed its page */
-	long page_offset;  /* first differing byte, or -1 */
+	bool before_model;	  /* the program punted and yet changed its page */
+	long page_offset;	  /* first differing byte, or -1 */
+	struct accel_field field; /* that it is in, and what both have there; no name: not known */
+	uint64_t program_field, model_field;
 	/* from dump_base on, dump_bytes of both pages */
 	uint32_t dump_base, dump_bytes;
 	uint8_t program_page[DUMP_LINE * DUMP_LINES];
@@ -57,6 +59,10 @@ static void take_state(struct finding *f)
 
 	if (!program || !page)
 		return;
+	if (f->page_offset >= 0 && accel_page_field(f->range->dev->page, (uint32_t)f->page_offset, &f->field)) {
+		memcpy(&f->program_field, program + f->field.offset, f->field.size);
+		memcpy(&f->model_field, (const uint8_t *)page + f->field.offset, f->field.size);
+	}
 	f->dump_base = around > 2 * DUMP_LINE ? around - 2 * DUMP_LINE : 0;
 	if (f->dump_base >= page->size)
 		return;
@@ -109,7 +115,12 @@ static void report(const struct finding *f)
 	if (f->before_model)
 		fprintf(stderr, "hotreg:   the program punted, yet it changed its state\n");
 	if (f->page_offset >= 0)
-		fprintf(stderr, "hotreg:   the state page differs first at offset 0x%lx\n", f->page_offset);
+		fprintf(stderr, "hotreg:   the state page differs first at offset 0x%lx", f->page_offset);
+	if (f->page_offset >= 0 && f->field.name[0])
+		fprintf(stderr, ", %s: program 0x%" PRIx64 ", model 0x%" PRIx64, f->field.name, f->program_field,
+			f->model_field);
+	if (f->page_offset >= 0)
+		fputc('\n', stderr);
 	fprintf(stderr, "hotreg:   state page, the struct hr_page head included:\n");
 	print_state(f);
 	fprintf(stderr, "hotreg:   the guest gets the model's answer; further divergences are only counted\n");

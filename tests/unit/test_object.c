@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "accel/elfcheck.h"
+#include "accel/layout.h"
 #include "accel/object.h"
 
 static char obj_dir[512];
@@ -53,6 +54,48 @@ static struct accel_object *open_good(void)
 		fail_msg("%s", err.text);
 	free(image);
 	return obj;
+}
+
+/* Back from an offset to the field: scalars, and elements of arrays at every depth. */
+static void test_fields(void **state)
+{
+	static const char text[] =
+		"0 u32 page.seq\n4 u32 page.version\n8 u32 page.size\n12 u32 page.pad\n"
+		"16 s64 offset_ns\n"
+		"24 u32 ch[3].count\n28 u16 ch[3].latch[2]\n32 u8 ch[3].sub[2].a\n33 u8 ch[3].sub[2].b[3]\n"
+		"72 u8 tail[8]\n"; /* ch is 16 bytes: 4, 2 * 2, 2 * (1 + 3) */
+	static const struct {
+		uint32_t at, offset, size;
+		const char *name;
+	} want[] = {
+		{0, 0, 4, "page.seq"},
+		{7, 4, 4, "page.version"},
+		{16, 16, 8, "offset_ns"},
+		{23, 16, 8, "offset_ns"},
+		{24, 24, 4, "ch[0].count"},
+		{29, 28, 2, "ch[0].latch[0]"},
+		{31, 30, 2, "ch[0].latch[1]"},
+		{32, 32, 1, "ch[0].sub[0].a"},
+		{36, 36, 1, "ch[0].sub[1].a"},
+		{39, 39, 1, "ch[0].sub[1].b[2]"},
+		{42, 40, 4, "ch[1].count"},
+		{46, 46, 2, "ch[1].latch[1]"},
+		{69, 69, 1, "ch[2].sub[1].b[0]"},
+		{71, 71, 1, "ch[2].sub[1].b[2]"},
+		{72, 72, 1, "tail[0]"},
+		{79, 79, 1, "tail[7]"},
+	};
+	struct accel_field field;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		layout_field(text, 80, want[i].at, &field);
+		if (strcmp(field.name, want[i].name) || field.offset != want[i].offset || field.size != want[i].size)
+			fail_msg("byte %u: %s at %u, %u bytes", want[i].at, field.name, field.offset, field.size);
+	}
+	layout_field("", 80, 5, &field);
+	assert_string_equal(field.name, "");
+	layout_field("0 u8 a[0]\n", 80, 5, &field);
 }
 
 static void test_parts(void **state)
@@ -407,6 +450,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_layout),
 		cmocka_unit_test(test_linked),
 		cmocka_unit_test(test_run),

@@ -24,7 +24,7 @@ endif
 
 # ---- sources, one explicit list a folder --------------------------------------------------
 
-ACCEL := object elfcheck btfcheck reloc layout insn disasm tnum range range_alu range_cmp verifier verify_state verify_code \
+ACCEL := object elfcheck btfcheck reloc layout field insn disasm tnum range range_alu range_cmp verifier verify_state verify_code \
 	verify_insn verify_call verify_mem verify_report interp engine jit jit_plan jit_x86 jit_mem runtime page
 ACCEL_CMD := progcmd # `hotreg prog`: of the program, not of the library
 VMM := options vm vm_run clock bus bus_check mem chardev event stats trace boot multiboot cpu_kvm kvm_state kvm_probe cpu_soft \
@@ -119,7 +119,7 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libhotreg.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 # The runtime by itself: programs are C functions, and the test stands between it and the kernel.
 $(BUILD)/tests/unit/test_runtime: $(BUILD)/tests/unit/test_runtime.o $(BUILD)/tests/unit/fake_object.o \
-		$(BUILD)/accel/page.o $(BUILD)/accel/runtime.o
+		$(BUILD)/accel/page.o $(BUILD)/accel/field.o $(BUILD)/accel/runtime.o
 	$(CC) $(LDFLAGS) -Wl,--wrap=syscall,--wrap=write -o $@ $^ -lcmocka -pthread
 
 # KVM: the tests stand between hotreg and the kernel, to play other ones.

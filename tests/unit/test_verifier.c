@@ -18,7 +18,6 @@
 #include "accel/object.h"
 #include "tests/unit/bpfasm.h"
 
-
 struct table_case {
 	char name[96];
 	char expect[16][160];

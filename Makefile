@@ -80,8 +80,14 @@ $(BUILD)/embed.S: $(BPF_OBJS)
 $(BUILD)/embed.o: $(BUILD)/embed.S
 	$(CC) -c -o $@ $<
 
-# ---- the engine as a library ------------------------------------------------------
+# ---- the engine as a library, and installing -----------------------------------------------
 
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+INSTALL ?= install
 OBJCOPY ?= objcopy
 
 ACCEL_VERSION := $(shell sed -n 's/^.define ACCEL_VERSION "\(.*\)"$$/\1/p' accel/accel.h)
@@ -89,8 +95,9 @@ ACCEL_SONAME := libhotreg-accel.so.$(firstword $(subst ., ,$(ACCEL_VERSION)))
 ACCEL_SO := libhotreg-accel.so.$(ACCEL_VERSION)
 ACCEL_OBJS := $(ACCEL:%=$(BUILD)/lib/accel/%.o)
 ACCEL_LDLIBS := -lbpf -pthread
+PUBLIC_HEADERS := accel.h hr.h
 
-.PHONY: lib
+.PHONY: lib install install-lib uninstall
 lib: $(BUILD)/lib/$(ACCEL_SO) $(BUILD)/lib/libhotreg-accel.a
 $(BUILD)/lib/accel/%.o: accel/%.c
 	@mkdir -p $(@D)
@@ -105,6 +112,29 @@ $(BUILD)/lib/libhotreg-accel.a: $(ACCEL_OBJS)
 	@rm -f $@
 	$(AR) rcs $@ $(BUILD)/lib/hotreg-accel.o
 -include $(ACCEL_OBJS:.o=.d)
+
+# The engine alone: needs libbpf, but neither KVM nor libx86emu.
+install-lib: lib
+	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/hotreg $(DESTDIR)$(MANDIR)/man3
+	$(INSTALL) -m 644 $(PUBLIC_HEADERS:%=include/hotreg/%) $(DESTDIR)$(INCLUDEDIR)/hotreg
+	$(INSTALL) -m 644 $(BUILD)/lib/libhotreg-accel.a $(DESTDIR)$(LIBDIR)
+	$(INSTALL) -m 755 $(BUILD)/lib/$(ACCEL_SO) $(DESTDIR)$(LIBDIR)
+	ln -sf $(ACCEL_SO) $(DESTDIR)$(LIBDIR)/$(ACCEL_SONAME)
+	ln -sf $(ACCEL_SONAME) $(DESTDIR)$(LIBDIR)/libhotreg-accel.so
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(ACCEL_VERSION)|' \
+	  -e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|; s|@INCLUDEDIR@|$(INCLUDEDIR:$(PREFIX)/%=$${prefix}/%)|' \
+	  accel/hotreg-accel.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/hotreg-accel.pc
+	chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/hotreg-accel.pc
+	$(INSTALL) -m 644 man/libhotreg-accel.3 $(DESTDIR)$(MANDIR)/man3
+install: all install-lib
+	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1
+	$(INSTALL) -m 755 $(BUILD)/hotreg $(DESTDIR)$(BINDIR)
+	$(INSTALL) -m 644 man/hotreg.1 $(DESTDIR)$(MANDIR)/man1
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/hotreg $(DESTDIR)$(MANDIR)/man1/hotreg.1 $(DESTDIR)$(MANDIR)/man3/libhotreg-accel.3
+	rm -f $(PUBLIC_HEADERS:%=$(DESTDIR)$(INCLUDEDIR)/hotreg/%) $(DESTDIR)$(LIBDIR)/pkgconfig/hotreg-accel.pc
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libhotreg-accel.a libhotreg-accel.so $(ACCEL_SONAME) $(ACCEL_SO))
+	[ ! -d $(DESTDIR)$(INCLUDEDIR)/hotreg ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(INCLUDEDIR)/hotreg
 
 # ---- tests --------------------------------------------------------------------------------
 
@@ -152,8 +182,6 @@ $(BUILD)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
 
--include $(TEST_PROG_OBJS:.o=.d) $(TEST_OBJS:.o=.d)
-
 # ---- guests -------------------------------------------------------------------------------
 
 GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
@@ -162,7 +190,7 @@ GUESTS := regbench smp_hpet
 GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/resets.bin
 
 .PHONY: guests
-guests: $(GUEST_BINS) $(TEST_PROG_OBJS)
+guests: $(GUEST_BINS)
 $(BUILD)/guest/%.o: tests/guest/%.c tests/guest/guest.h
 	@mkdir -p $(@D)
 	$(CC) $(GUEST_CFLAGS) -c -o $@ $<
@@ -211,6 +239,8 @@ help:
 	@echo 'make tests      build the unit tests only; build/tests/unit/test_X runs one'
 	@echo 'make guests     build the guests and the GRUB disk image only'
 	@echo 'make lib        libhotreg-accel, the engine for other VMMs: static and shared, under build/lib/'
+	@echo 'make install    hotreg, the library, headers, man pages (PREFIX=$(PREFIX) DESTDIR=); install-lib: without hotreg'
+	@echo 'make uninstall  removes what install put there'
 	@echo 'make format     clang-format over the C sources'
 	@echo 'make clean      remove build/'
 	@echo 'BUILD=DIR SAN=address,undefined|thread   another build beside the first'

@@ -12,7 +12,7 @@
  *    other use of the thing; a slot goes before its page and its clock
  *  - on one slot, one thread at a time runs accesses of one io->vcpu
  *  - accel_slot_attach, _detach and _set_eventfd wait for accesses in flight, so no thread calls
- *    them from inside one, or while it holds what an access waits for (between page_begin and _end)
+ *    them from inside one
  *  - accel_slot_shadow, _compare and _shadow_page of one slot: under one mutex of the caller's
  *  - accel_object_open mutes libbpf, whose print function belongs to the process, while it runs
  *
@@ -54,6 +54,7 @@ struct accel_clock {
 	uint64_t virtual_ns; /* atomically, through the two functions below */
 };
 
+#ifdef CLOCK_MONOTONIC /* POSIX, which -std=c11 leaves out of <time.h> unless asked for */
 static inline uint64_t accel_clock_now(const struct accel_clock *clock)
 {
 	struct timespec ts;
@@ -63,6 +64,7 @@ static inline uint64_t accel_clock_now(const struct accel_clock *clock)
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * HR_NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
+#endif
 
 static inline void accel_clock_set_virtual(struct accel_clock *clock, uint64_t now_ns)
 {

@@ -105,6 +105,7 @@ readelf -d "$so" >"$work/dyn"
 grep -q "SONAME.*\[$soname\]" "$work/dyn" || die "another soname than $soname"
 needed=$(sed -nE 's/.*NEEDED.*\[(.*)\]/\1/p' "$work/dyn" | sed 's/\.so.*//' | sort | tr '\n' ' ')
 [ "$needed" = "libbpf libc " ] || die "the shared library needs: $needed"
+readelf -lW "$so" | grep -q 'GNU_STACK.* RW ' || die "the shared library wants an executable stack"
 ! grep -q TEXTREL "$work/dyn" || die "the shared library has text relocations"
 # A library neither ends, forks nor prints: that is its user's.
 bad=$(nm -D --undefined-only "$so" | awk '{print $2}' | sed 's/@.*//' |
@@ -123,7 +124,7 @@ run() {
 	shift
 	rm -f "$work/embed/embed"
 	quiet make -C "$work/embed" CC="$CC" CLANG="$CLANG" "$@"
-	(cd "$work/embed" && LD_LIBRARY_PATH=$libs timeout 60 ./embed watch.bpf.o) >"$work/out" 2>"$work/log" ||
+	(cd "$work/embed" && LD_LIBRARY_PATH=$libs LD_PRELOAD=${preload:-} timeout 60 ./embed watch.bpf.o) >"$work/out" 2>"$work/log" ||
 		die "$what: the example ended with status $?"
 	grep -qE '^read_ms: pure, at most [0-9]+ instructions$' "$work/out" &&
 		grep -qE '^count_lap: stateful, at most [0-9]+ instructions$' "$work/out" &&
@@ -138,6 +139,25 @@ run shared
 ldd "$work/embed/embed" >"$work/log" 2>&1
 grep -q "$soname" "$work/log" || die "the shared example does not load $soname"
 run "shared, under ASan and UBSan" CFLAGS="-O1 -g -fsanitize=address,undefined"
+# Where the host gives no executable memory programs are interpreted, and all is as before.
+cat >"$work/shim.c" <<'EOF'
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+int memfd_create(const char *name, unsigned flags)
+{
+	(void)name, (void)flags;
+	creat(getenv("SHIM_MARK"), 0600);
+	errno = EPERM;
+	return -1;
+}
+EOF
+quiet "$CC" -shared -fPIC -o "$work/shim.so" "$work/shim.c"
+if nm -D "$so" | grep -q memfd_create; then
+	export SHIM_MARK=$work/shim.mark
+	preload=$work/shim.so run "shared, without executable memory"
+	[ -e "$work/shim.mark" ] || die "memfd_create was not asked for: how was it without executable memory?"
+fi
 libs=""
 run static STATIC=1
 ! readelf -d "$work/embed/embed" | grep -q NEEDED || die "the static example loads libraries"

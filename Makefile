@@ -104,7 +104,7 @@ $(BUILD)/lib/accel/%.o: accel/%.c
 	$(CC) $(HR_CFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
 $(BUILD)/lib/$(ACCEL_SO): $(ACCEL_OBJS) accel/libhotreg-accel.map
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(ACCEL_SONAME) -Wl,--version-script=accel/libhotreg-accel.map \
-	  -Wl,--no-undefined-version -Wl,-z,defs -Wl,-z,relro,-z,now -o $@ $(ACCEL_OBJS) $(ACCEL_LDLIBS)
+	  -Wl,--no-undefined-version -Wl,-Bsymbolic-functions -Wl,-z,defs -Wl,-z,relro,-z,now -o $@ $(ACCEL_OBJS) $(ACCEL_LDLIBS)
 # One object whose only global names are the public ones: a program that links it may use ours for its own.
 $(BUILD)/lib/libhotreg-accel.a: $(ACCEL_OBJS)
 	$(CC) $(CFLAGS) -nostdlib -r -o $(BUILD)/lib/hotreg-accel.o $^

@@ -139,7 +139,7 @@ uninstall:
 # ---- tests --------------------------------------------------------------------------------
 
 UNIT_BINS := $(UNIT_TESTS:%=$(BUILD)/tests/unit/%)
-tests: $(UNIT_BINS)
+tests: $(UNIT_BINS) $(BUILD)/tests/fuzz/verify_mutate
 tsan-tests: $(TSAN_TESTS:%=$(BUILD)/tests/unit/%)
 # An archive, so that a test links only what it reaches and may bring a fake for a part of its own.
 $(BUILD)/libhotreg.a: $(LIB_OBJS) $(BUILD)/embed.o
@@ -224,6 +224,10 @@ $(BUILD)/guest/bootsect.img: tests/guest/bootsect.S
 	truncate -s 1M $@
 
 # ---- what people call ---------------------------------------------------------------------
+
+# The mutation fuzzer of the verifier; without libFuzzer, so that it runs millions of cases.
+$(BUILD)/tests/fuzz/verify_mutate: $(BUILD)/tests/fuzz/verify_mutate.o $(LIB_OBJS) $(BUILD)/embed.o
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 FUZZERS := fuzz_object fuzz_access fuzz_verify fuzz_jit fuzz_multiboot
 FUZZ_SECONDS ?= 600

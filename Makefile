@@ -26,7 +26,8 @@ endif
 
 ACCEL := object elfcheck btfcheck reloc layout field insn disasm tnum range range_alu range_cmp verifier verify_state verify_code \
 	verify_insn verify_call verify_mem verify_report interp engine jit jit_plan jit_x86 jit_mem runtime page
-ACCEL_CMD := progcmd # `hotreg prog`: of the program, not of the library
+# `hotreg prog`: of the program, not of the library
+ACCEL_CMD := progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw progcmd_bench progcmd_bench_kernel rawprog sandbox
 VMM := options vm vm_run clock bus bus_check mem chardev event stats trace boot multiboot cpu_kvm kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
 VMM += soft_mem soft_insn soft_operand soft_stack soft_bits soft_intr soft_string
@@ -43,7 +44,7 @@ UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818 test_timer_progra
 UNIT_TESTS += test_cpu_soft test_soft_insn
 UNIT_TESTS += test_multiboot test_boot test_kvm_probe test_cpu_kvm
 UNIT_TESTS += test_jit test_jit_objects
-UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd
+UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd test_rawprog
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
 TSAN_TESTS := test_runtime test_runtime_threads
@@ -104,7 +105,7 @@ $(BUILD)/lib/accel/%.o: accel/%.c
 	$(CC) $(HR_CFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
 $(BUILD)/lib/$(ACCEL_SO): $(ACCEL_OBJS) accel/libhotreg-accel.map
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(ACCEL_SONAME) -Wl,--version-script=accel/libhotreg-accel.map \
-	  -Wl,--no-undefined-version -Wl,-Bsymbolic-functions -Wl,-z,defs -Wl,-z,relro,-z,now -o $@ $(ACCEL_OBJS) $(ACCEL_LDLIBS)
+	  -Wl,--no-undefined-version -Wl,-z,defs -Wl,-z,relro,-z,now -o $@ $(ACCEL_OBJS) $(ACCEL_LDLIBS)
 # One object whose only global names are the public ones: a program that links it may use ours for its own.
 $(BUILD)/lib/libhotreg-accel.a: $(ACCEL_OBJS)
 	$(CC) $(CFLAGS) -nostdlib -r -o $(BUILD)/lib/hotreg-accel.o $^
@@ -139,7 +140,7 @@ uninstall:
 # ---- tests --------------------------------------------------------------------------------
 
 UNIT_BINS := $(UNIT_TESTS:%=$(BUILD)/tests/unit/%)
-tests: $(UNIT_BINS) $(BUILD)/tests/fuzz/verify_mutate
+tests: $(UNIT_BINS)
 tsan-tests: $(TSAN_TESTS:%=$(BUILD)/tests/unit/%)
 # An archive, so that a test links only what it reaches and may bring a fake for a part of its own.
 $(BUILD)/libhotreg.a: $(LIB_OBJS) $(BUILD)/embed.o
@@ -224,10 +225,6 @@ $(BUILD)/guest/bootsect.img: tests/guest/bootsect.S
 	truncate -s 1M $@
 
 # ---- what people call ---------------------------------------------------------------------
-
-# The mutation fuzzer of the verifier; without libFuzzer, so that it runs millions of cases.
-$(BUILD)/tests/fuzz/verify_mutate: $(BUILD)/tests/fuzz/verify_mutate.o $(LIB_OBJS) $(BUILD)/embed.o
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 FUZZERS := fuzz_object fuzz_access fuzz_verify fuzz_jit fuzz_multiboot
 FUZZ_SECONDS ?= 600

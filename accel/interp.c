@@ -11,7 +11,6 @@
 #include "accel/insn.h"
 #include "accel/prog.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -223,7 +222,8 @@ struct frame {
 #define DO_CALL_HELPER(bits, meaning) r[0] = call_helper(code->env, op->imm, r[1], r[2]);
 #define DO_CALL_FUNC(bits, meaning)                                                                                    \
 	{                                                                                                              \
-		assert(depth + 1 < PROG_MAX_FRAMES);                                                                   \
+		if (depth + 1 == PROG_MAX_FRAMES)                                                                      \
+			__builtin_trap(); /* no verified program gets here */                                          \
 		frames[depth] = (struct frame){ip, {r[6], r[7], r[8], r[9]}};                                          \
 		depth++;                                                                                               \
 		r[10] += PROG_STACK_BYTES;                                                                             \
@@ -241,13 +241,12 @@ struct frame {
 	}
 #define DO_REFUSED(bits, meaning) __builtin_unreachable(); /* interp_prepare() refuses it */
 
-uint64_t interp_run(const struct interp_code *code, void *ctx)
+uint64_t interp_run_on(const struct interp_code *code, void *ctx, uint8_t stack[INTERP_STACK_BYTES])
 {
 	static const void *const labels[INSN_COUNT] = {
 #define INSN(id, opcode, select, value, kind, bits, op, text, meaning) &&do_##id,
 #include "accel/insn.def"
 	};
-	_Alignas(16) uint8_t stack[PROG_MAX_FRAMES * PROG_STACK_BYTES];
 	struct frame frames[PROG_MAX_FRAMES];
 	uint64_t r[11] = {0};
 	unsigned depth = 0;
@@ -261,4 +260,11 @@ uint64_t interp_run(const struct interp_code *code, void *ctx)
 	NEXT;
 #define INSN(id, opcode, select, value, kind, bits, op_, text, meaning) do_##id : DO_##kind(bits, meaning) NEXT;
 #include "accel/insn.def"
+}
+
+uint64_t interp_run(const struct interp_code *code, void *ctx)
+{
+	_Alignas(16) uint8_t stack[INTERP_STACK_BYTES];
+
+	return interp_run_on(code, ctx, stack);
 }

@@ -525,3 +525,24 @@ void accel_object_dump(const struct accel_object *obj, unsigned index, FILE *out
 {
 	disasm_prog(&obj->progs[index], out);
 }
+
+int prog_check_runnable(const struct prog *p, struct accel_err *err)
+{
+	/* (a second slot has opcode 0, which is no instruction) */
+	for (uint32_t at = 0; at < p->insn_count; at++) {
+		const struct insn_desc *d = insn_lookup(&p->insns[at]);
+		const struct prog_map *map;
+
+		if (!d || (d->kind != KIND_MAP && d->kind != KIND_MAP_ADDR) || p->insns[at].imm < 0 ||
+			(uint32_t)p->insns[at].imm >= p->map_count)
+			continue;
+		map = &p->maps[p->insns[at].imm];
+		if (map->role == MAP_USER && map->type != MAP_ARRAY)
+			return accel_fail(err, -ENOTSUP,
+				"not executable here: it uses the hash map %s; hotreg's engines have array maps only, "
+				"hash "
+				"maps can be verified",
+				map->name);
+	}
+	return 0;
+}

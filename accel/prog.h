@@ -167,6 +167,13 @@ int interp_prepare(const struct prog *p, const struct prog_env *env, struct inte
 void interp_free(struct interp_code *code);
 uint64_t interp_run(const struct interp_code *code, void *ctx);
 
+/* The same on a stack of the caller's, 16-byte aligned: the frame at depth n is the n-th part of it. */
+#define INTERP_STACK_BYTES (PROG_MAX_FRAMES * PROG_STACK_BYTES)
+uint64_t interp_run_on(const struct interp_code *code, void *ctx, uint8_t stack[INTERP_STACK_BYTES]);
+
+/* Whether an engine can run it, verified as it is: -ENOTSUP with the reason if it refers to a hash map. object.c */
+int prog_check_runnable(const struct prog *p, struct accel_err *err);
+
 /* One instruction in the kernel's assembly notation ("r0 = *(u32 *)(r1 + 16)"); width = slots used, 1 or 2. */
 int disasm_insn(const struct prog *p, uint32_t insn, char *buf, size_t size);
 /* The whole program, functions and source lines between its instructions. */

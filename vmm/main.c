@@ -37,7 +37,7 @@ static bool open_standard_fds(void)
 static int usage(FILE *out, int status)
 {
 	fprintf(out, "usage: hotreg run [OPTION...]           boot a guest; hotreg run --help lists the options\n"
-		     "       hotreg prog verify|dump FILE     judge or print the programs in an object file\n"
+		     "       hotreg prog verify|dump|bench|run|exec   for authors of programs: hotreg prog --help\n"
 		     "       hotreg doctor                    what this host can do, and what hotreg will pick\n"
 		     "       hotreg --help | --version\n");
 	return status;

@@ -144,9 +144,7 @@ static void on_signal(void *opaque)
 	if (read(et->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	snprintf(reason, sizeof(reason), "ended by %s",
-		info.ssi_signo == SIGINT    ? "Ctrl-C"
-		: info.ssi_signo == SIGTERM ? "SIGTERM"
-					    : "SIGHUP");
+		info.ssi_signo == SIGINT ? "Ctrl-C" : strsignal((int)info.ssi_signo));
 	vm_request_stop(et->vm, EXIT_GUEST_SHUTDOWN, reason);
 }
 

@@ -35,13 +35,13 @@ static void temp_file(char path[64], const void *bytes, size_t count)
 	close(fd);
 }
 
-static struct rig *rig_new(const char *accel)
+static struct rig *rig_new_mem(const char *accel, const char *mem)
 {
 	static const char zeros[8 * 512];
 	struct rig *r = calloc(1, sizeof(*r));
 	struct accel_err err = {.text = ""};
-	char *argv[] = {"--cpu", NULL, "--accel", (char *)accel, "--serial", "none", "--mem", "2M", "--quiet", "--disk",
-		NULL, NULL};
+	char *argv[] = {"--cpu", NULL, "--accel", (char *)accel, "--serial", "none", "--mem", (char *)mem, "--quiet",
+		"--disk", NULL, NULL};
 
 	assert_non_null(r);
 	temp_file(r->script, "#\n", 2);
@@ -52,6 +52,11 @@ static struct rig *rig_new(const char *accel)
 	if (options_parse(&r->opt, 11, argv, &err) || vm_create(&r->vm, &r->opt, &err))
 		fail_msg("%s", err.text);
 	return r;
+}
+
+static struct rig *rig_new(const char *accel)
+{
+	return rig_new_mem(accel, "2M");
 }
 
 static void rig_free(struct rig *r)
@@ -156,6 +161,38 @@ static void test_places(void **state)
 	}
 	for (unsigned i = 0; i < sizeof(free_ports) / sizeof(free_ports[0]); i++)
 		assert_null(bus_find(&r->vm.bus, IO_PIO, free_ports[i]));
+}
+
+static uint8_t cmos(struct rig *r, uint8_t index)
+{
+	out(r, 0x70, index);
+	return in(r, 0x71);
+}
+
+/* What firmware and kernels learn of the memory: a PC's CMOS bytes, and fw_cfg's RAM size (item 3). */
+static void test_memory_size(void **state)
+{
+	static const struct {
+		const char *mem;
+		uint32_t mib;
+		uint16_t above_1m_kib, above_16m_64k;
+	} rows[] = {{"2M", 2, 1024, 0}, {"16M", 16, 15360, 0}, {"64M", 64, 64512, 768}, {"1G", 1024, 0xffff, 16128}};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct rig *r = rig_new_mem("off", rows[i].mem);
+		uint64_t ram = 0;
+
+		assert_int_equal(cmos(r, 0x15) | cmos(r, 0x16) << 8, 640);
+		assert_int_equal(cmos(r, 0x17) | cmos(r, 0x18) << 8, rows[i].above_1m_kib);
+		assert_int_equal(cmos(r, 0x30) | cmos(r, 0x31) << 8, rows[i].above_1m_kib);
+		assert_int_equal(cmos(r, 0x34) | cmos(r, 0x35) << 8, rows[i].above_16m_64k);
+		io(r, IO_PIO, 0x510, 2, true, 3);
+		for (unsigned byte = 0; byte < 8; byte++)
+			ram |= (uint64_t)in(r, 0x511) << 8 * byte;
+		assert_int_equal(ram, (uint64_t)rows[i].mib << 20);
+		rig_free(r);
+	}
 }
 
 /* The request bits of both controllers: 16 lines. */
@@ -315,6 +352,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bindings),
 		T(test_places),
+		cmocka_unit_test(test_memory_size),
 		T(test_irq_lines),
 		cmocka_unit_test(test_ways_to_end),
 		cmocka_unit_test(test_ways_to_reset),

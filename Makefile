@@ -191,7 +191,7 @@ GUESTS := regbench smp_hpet
 GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/resets.bin
 
 .PHONY: guests
-guests: $(GUEST_BINS)
+guests: $(GUEST_BINS) $(TEST_PROG_OBJS)
 $(BUILD)/guest/%.o: tests/guest/%.c tests/guest/guest.h
 	@mkdir -p $(@D)
 	$(CC) $(GUEST_CFLAGS) -c -o $@ $<
@@ -264,7 +264,7 @@ bench:
 
 # Each variant is a build of its own; quiet unless it fails.
 variants:
-	@$(MAKE) -s --no-print-directory -j2 all lib tests guests examples $(TEST_PROG_OBJS)
+	@$(MAKE) -s --no-print-directory -j2 all lib tests guests examples
 	@$(MAKE) -s --no-print-directory -j2 BUILD=$(BUILD)/san SAN=address,undefined all tests
 	@$(MAKE) -s --no-print-directory -j2 BUILD=$(BUILD)/tsan SAN=thread $(TSAN_TESTS:%=$(BUILD)/tsan/tests/unit/%)
 	@$(MAKE) -s --no-print-directory -j2 fuzzers

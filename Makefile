@@ -105,7 +105,7 @@ $(BUILD)/lib/accel/%.o: accel/%.c
 	$(CC) $(HR_CFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
 $(BUILD)/lib/$(ACCEL_SO): $(ACCEL_OBJS) accel/libhotreg-accel.map
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(ACCEL_SONAME) -Wl,--version-script=accel/libhotreg-accel.map \
-	  -Wl,--no-undefined-version -Wl,-z,defs -Wl,-z,relro,-z,now -o $@ $(ACCEL_OBJS) $(ACCEL_LDLIBS)
+	  -Wl,--no-undefined-version -Wl,-Bsymbolic-functions -Wl,-z,defs -Wl,-z,relro,-z,now -o $@ $(ACCEL_OBJS) $(ACCEL_LDLIBS)
 # One object whose only global names are the public ones: a program that links it may use ours for its own.
 $(BUILD)/lib/libhotreg-accel.a: $(ACCEL_OBJS)
 	$(CC) $(CFLAGS) -nostdlib -r -o $(BUILD)/lib/hotreg-accel.o $^
@@ -140,7 +140,7 @@ uninstall:
 # ---- tests --------------------------------------------------------------------------------
 
 UNIT_BINS := $(UNIT_TESTS:%=$(BUILD)/tests/unit/%)
-tests: $(UNIT_BINS)
+tests: $(UNIT_BINS) $(BUILD)/tests/fuzz/verify_mutate
 tsan-tests: $(TSAN_TESTS:%=$(BUILD)/tests/unit/%)
 # An archive, so that a test links only what it reaches and may bring a fake for a part of its own.
 $(BUILD)/libhotreg.a: $(LIB_OBJS) $(BUILD)/embed.o
@@ -225,6 +225,10 @@ $(BUILD)/guest/bootsect.img: tests/guest/bootsect.S
 	truncate -s 1M $@
 
 # ---- what people call ---------------------------------------------------------------------
+
+# The mutation fuzzer of the verifier; without libFuzzer, so that it runs millions of cases.
+$(BUILD)/tests/fuzz/verify_mutate: $(BUILD)/tests/fuzz/verify_mutate.o $(LIB_OBJS) $(BUILD)/embed.o
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 FUZZERS := fuzz_object fuzz_access fuzz_verify fuzz_jit fuzz_multiboot
 FUZZ_SECONDS ?= 600

@@ -108,32 +108,39 @@ static void forget(struct verifier *v)
 static int meet(struct verifier *v)
 {
 	struct node **list = &v->kept[v->pc], *n;
-	struct packed_state *packed;
+	struct packed_state *packed = NULL; /* made when it is needed */
 	unsigned tried = 0;
 
 	forget(v);
-	packed = state_pack(&v->now, &v->budget);
-	if (!packed)
-		return verify_no_memory(v);
 	for (struct node **at = list; *at && tried < VERIFY_MAX_TRIED; at = &(*at)->next, tried++) {
 		n = *at;
+		if (!packed_includes(n->state, &v->now))
+			continue;
+		if (!n->open) {
+			*at = n->next; /* what helped once is tried first */
+			n->next = *list;
+			*list = n;
+			packed_free(packed, &v->budget);
+			close_path(v, v->steps + n->longest);
+			v->ended = true;
+			return 0;
+		}
 		/* Depth first, a state with anything left to explore lies on the path to here. */
-		if (n->open && packed_equal(n->state, packed)) {
+		if (!packed)
+			packed = state_pack(&v->now, &v->budget);
+		if (!packed)
+			return verify_no_memory(v);
+		if (packed_equal(n->state, packed)) {
 			packed_free(packed, &v->budget);
 			return verify_refuse(v, -1, -1,
 				"count towards a bound that the verifier can see, and let nothing else decide the end",
 				"infinite loop: this point is reached again with nothing changed that could end it");
 		}
-		if (n->open || !packed_includes(n->state, &v->now))
-			continue;
-		*at = n->next; /* what helped once is tried first */
-		n->next = *list;
-		*list = n;
-		packed_free(packed, &v->budget);
-		close_path(v, v->steps + n->longest);
-		v->ended = true;
-		return 0;
 	}
+	if (!packed)
+		packed = state_pack(&v->now, &v->budget);
+	if (!packed)
+		return verify_no_memory(v);
 	n = budgeted(v, NULL, 0, sizeof(*n));
 	if (!n) {
 		packed_free(packed, &v->budget);
@@ -162,9 +169,10 @@ static int walk(struct verifier *v)
 				if (rc || v->ended)
 					break;
 			}
-			if (v->total_steps >= VERIFY_MAX_STEPS)
+			if (v->total_steps >= v->max_steps)
 				return verify_limit(v, "make loops shorter, or their bound a smaller constant",
-					"too long to prove: %u instructions walked over all paths", VERIFY_MAX_STEPS);
+					"too long to prove: %llu instructions walked over all paths",
+					(unsigned long long)v->max_steps);
 			if (v->total_steps % 256 == 255 && clock_ns(CLOCK_THREAD_CPUTIME_ID) > end_ns)
 				return verify_limit(v, "make loops shorter, or their bound a smaller constant",
 					"too long to prove: a second of CPU time spent");
@@ -199,8 +207,13 @@ static void clean_up(struct verifier *v)
 
 int verify_prog(struct prog *p, struct accel_err *err)
 {
+	return verify_prog_within(p, VERIFY_MAX_STEPS, err);
+}
+
+int verify_prog_within(struct prog *p, uint64_t max_steps, struct accel_err *err)
+{
 	uint64_t start_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-	struct verifier v = {.prog = p, .err = err, .budget.limit = VERIFY_MAX_BYTES};
+	struct verifier v = {.prog = p, .err = err, .budget.limit = VERIFY_MAX_BYTES, .max_steps = max_steps};
 	int rc;
 
 	err->text[0] = 0;

@@ -54,6 +54,7 @@ struct verifier {
 	uint32_t slots; /* of code and kept: the instructions, if they are a number that is allowed */
 	struct code_insn *code;
 	struct state_budget budget;
+	uint64_t max_steps;
 
 	/* the point of the path that is being walked */
 	struct state now;
@@ -75,6 +76,9 @@ struct verifier {
 	uint32_t states;
 	uint32_t func_stack[PROG_MAX_FUNCS]; /* deepest stack byte touched */
 };
+
+/* verify_prog() with another limit of instructions walked, for tests. */
+int verify_prog_within(struct prog *p, uint64_t max_steps, struct accel_err *err);
 
 /* verify_code.c. Fills v->code. */
 int verify_code_check(struct verifier *v);

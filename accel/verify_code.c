@@ -62,6 +62,32 @@ static bool writes_dst(enum insn_kind kind)
 	       kind == KIND_MAP_ADDR || kind == KIND_MAP || kind == KIND_LOAD || kind == KIND_LOAD_S;
 }
 
+static bool has_user_map(const struct prog *p)
+{
+	for (uint32_t i = 0; i < p->map_count; i++) {
+		if (p->maps[i].role == MAP_USER)
+			return true;
+	}
+	return false;
+}
+
+/* Also where no path leads: the engines must know all that is called. */
+static int check_helper(struct verifier *v, const struct bpf_insn *insn)
+{
+	const struct helper *h = verify_helper(insn->imm);
+
+	if (!h)
+		return verify_refuse(v, -1, -1,
+			"bpf_map_lookup_elem() (1) and bpf_ktime_get_ns() (5) are the only ones",
+			"helper %d is not one that a program may call", insn->imm);
+	for (unsigned i = 0; i < 5; i++) {
+		if (h->args[i] == ARG_MAP && !has_user_map(v->prog))
+			return verify_refuse(
+				v, -1, -1, "declare a map", "%s without any map to look things up in", h->name);
+	}
+	return 0;
+}
+
 static int check_operands(struct verifier *v, const struct insn_desc *d, const struct bpf_insn *insn)
 {
 	if (d->kind == KIND_REFUSED)
@@ -79,6 +105,8 @@ static int check_operands(struct verifier *v, const struct insn_desc *d, const s
 		(d->op == OP_DIV || d->op == OP_SDIV || d->op == OP_MOD || d->op == OP_SMOD))
 		return verify_refuse(
 			v, -1, -1, "divide by something else than the constant 0", "division by the constant 0");
+	if (d->kind == KIND_CALL_HELPER)
+		return check_helper(v, insn);
 	return 0;
 }
 

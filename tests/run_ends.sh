@@ -37,7 +37,7 @@ for guest in halt loop; do
 		kill -$signal $pid
 		wait $pid
 		check "$guest ended by SIG$signal" 0 $?
-		grep -q "ended by" "$dir/out" || { echo "$guest, SIG$signal: no reason given"; bad=1; }
+		grep -qE "ended by (Ctrl-C|SIG$signal)" "$dir/out" || { echo "$guest, SIG$signal: no reason given"; bad=1; }
 	done
 done
 

@@ -144,7 +144,9 @@ static void on_signal(void *opaque)
 	if (read(et->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	snprintf(reason, sizeof(reason), "ended by %s",
-		info.ssi_signo == SIGINT ? "Ctrl-C" : strsignal((int)info.ssi_signo));
+		info.ssi_signo == SIGINT    ? "Ctrl-C"
+		: info.ssi_signo == SIGTERM ? "SIGTERM"
+					    : "SIGHUP");
 	vm_request_stop(et->vm, EXIT_GUEST_SHUTDOWN, reason);
 }
 

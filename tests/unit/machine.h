@@ -51,6 +51,7 @@ struct machine {
 	};
 	_Alignas(8) uint8_t map[PROG_MAX_MAPS][MACHINE_MAP_BYTES]; /* of a hash: all elements that it could have */
 	bool stored, timed, ended, taken;			   /* taken: the last conditional jump was */
+	bool frozen;						   /* the time stays what it is */
 	const char *wrong;					   /* what an accepted program never does */
 };
 
@@ -72,7 +73,9 @@ static int machine_element(uint32_t map, uint32_t element)
 /* Bytes of a map's storage. */
 static uint32_t machine_storage(const struct prog_map *map)
 {
-	return map->role == MAP_USER ? map->max_entries * prog_map_stride(map) : map->size;
+	uint32_t elements = map->max_entries < MACHINE_ELEMENTS ? map->max_entries : MACHINE_ELEMENTS;
+
+	return map->role == MAP_USER ? elements * prog_map_stride(map) : map->size;
 }
 
 /* The context's bytes are the caller's to fill if it is raw. */
@@ -365,7 +368,7 @@ static bool machine_lookup(struct machine *m)
 	}
 	memset(m->r, 0, 6 * sizeof(m->r[0]));
 	m->r[0] = (struct cell){0, true, OBJ_NUMBER};
-	if (index < map->max_entries) {
+	if (index < map->max_entries && index < MACHINE_ELEMENTS) {
 		m->r[0].obj = machine_element((uint32_t)(obj - OBJ_MAP_ITSELF), index);
 		m->r[0].v = machine_base(m->r[0].obj);
 	}
@@ -396,7 +399,8 @@ static bool machine_call(struct machine *m, const struct bpf_insn *i)
 		return machine_wrong(m, "call of an unknown helper");
 	m->timed = true;
 	memset(m->r, 0, 6 * sizeof(m->r[0]));
-	m->r[0] = (struct cell){m->time++, true, OBJ_NUMBER};
+	m->r[0] = (struct cell){m->time, true, OBJ_NUMBER};
+	m->time += m->frozen ? 0 : 1;
 	m->pc++;
 	return true;
 }

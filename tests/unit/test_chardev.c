@@ -145,6 +145,15 @@ static bool is_raw(int fd)
 	return tcgetattr(fd, &t) == 0 && !(t.c_lflag & (ICANON | ECHO));
 }
 
+/* Ctrl-C stays a signal; Ctrl-Z and Ctrl-\ are the guest's: they would stop or kill hotreg and leave the terminal raw. */
+static bool has_only_ctrl_c(int fd)
+{
+	struct termios t;
+
+	return tcgetattr(fd, &t) == 0 && (t.c_lflag & ISIG) && t.c_cc[VINTR] == 0x03 &&
+	       t.c_cc[VSUSP] == _POSIX_VDISABLE && t.c_cc[VQUIT] == _POSIX_VDISABLE;
+}
+
 /* In the child, whose standard input is the terminal: says "ready", reads till asked to quit, says what came. */
 static void child(int how)
 {
@@ -215,6 +224,7 @@ static void test_terminal(void **state)
 		skip();
 	}
 	assert_true(is_raw(slave));
+	assert_true(has_only_ctrl_c(slave));
 	/* a, Ctrl-A Ctrl-A, b, Ctrl-A c, c, Ctrl-A and something that is no command, d, Ctrl-A x */
 	assert_int_equal(write(master, "a\001\001b\001cc\001qd\001x", 12), 12);
 	assert_int_equal(waitpid(pid, &status, 0), pid);

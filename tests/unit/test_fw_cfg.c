@@ -207,6 +207,10 @@ static void test_dma_bad_addresses(void **state)
 	dma(r, RAM_BYTES - 8, 0x02, 4, 0x2000); /* the request itself is not all there: dropped */
 	dma(r, ~0ull - 3, 0x02, 4, 0x2000);
 	dma(r, 1ull << 40, 0x02, 4, 0x2000);
+	/* the high half counts for one request only: this one is at 0x1000 */
+	memcpy(r->mem.ram + 0x1000, &(uint32_t){htobe32(0x10)}, 4);
+	board_io(&r->board, IO_PIO, 0x518, 4, true, htobe32(0x1000));
+	assert_int_equal(r->mem.ram[0x1003], 0x01); /* it was looked at: an error, nothing can be written */
 	assert_memory_equal(copy, r->mem.ram, RAM_BYTES);
 	/* the request overwrites itself: still only one answer */
 	assert_int_equal(dma(r, 0x1000, 0x00u << 16 | 0x0a, 16, 0x1000), 0);

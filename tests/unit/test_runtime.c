@@ -241,6 +241,23 @@ static void slot_refuses_bad_arguments(void **state)
 	accel_slot_free(NULL);
 }
 
+static void slot_takes_as_many_cpus_as_promised(void **state)
+{
+	struct fix *f = *state;
+	struct accel_slot *slot;
+
+	assert_int_equal(accel_slot_new(f->page, &test_clock, ACCEL_MAX_CPUS, ACCEL_PURE, &slot), 0);
+	attach(slot, &f->obj, ACCEL_PURE, answer_0x1122);
+	for (uint32_t vcpu = 0; vcpu < ACCEL_MAX_CPUS + 2; vcpu++) {
+		struct hr_io io = {.size = 2, .vcpu = vcpu};
+
+		assert_int_equal(accel_run(slot, &io), vcpu < ACCEL_MAX_CPUS ? HR_ANSWER : HR_PUNT);
+		assert_int_equal(io.result, vcpu < ACCEL_MAX_CPUS ? 0x1122 : 0);
+	}
+	assert_int_equal(counters(slot).answered, ACCEL_MAX_CPUS);
+	accel_slot_free(slot);
+}
+
 static void attach_refuses_what_does_not_fit(void **state)
 {
 	struct fix *f = *state;
@@ -944,6 +961,7 @@ int main(void)
 		CASE(begin_and_end_move_the_word),
 		CASE(bind_refuses_another_version_size_or_layout),
 		CASE(slot_refuses_bad_arguments),
+		CASE(slot_takes_as_many_cpus_as_promised),
 		CASE(attach_refuses_what_does_not_fit),
 		CASE(attach_that_runs_out_of_memory_leaves_the_old_one),
 		CASE(objects_live_as_long_as_they_are_attached),

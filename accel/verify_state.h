@@ -133,7 +133,7 @@ bool state_spread(struct state *st, const struct reg *r);
  * that know the same are the same bytes.
  */
 struct packed_state {
-	size_t size;   /* with what follows */
+	size_t size; /* with what follows */
 	uint32_t frame_count;
 	uint32_t stored;
 };

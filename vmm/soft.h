@@ -152,6 +152,8 @@ enum soft_verdict soft_port_string(struct soft_cpu *c, const struct soft_insn *i
 /* ---- soft_insn.c ---- */
 int soft_code_hook(x86emu_t *emu);
 void soft_cpuid(x86emu_t *emu);
+/* The six arithmetic flags of r = a + b (is_sub: a - b), all of them of `size` bytes. */
+void soft_set_flags(x86emu_regs_t *x, uint32_t a, uint32_t b, uint32_t r, unsigned size, bool is_sub);
 
 /* ---- cpu_soft.c ---- */
 /* The guest did what only KVM can do: run() returns -ENOTSUP with this line. */

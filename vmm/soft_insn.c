@@ -51,8 +51,7 @@ static const uint8_t special[256] = {
 	[0xfb] = 1,
 };
 
-/* The six arithmetic flags of r = a + b (is_sub: a - b). */
-static void set_flags(x86emu_regs_t *x, uint32_t a, uint32_t b, uint32_t r, unsigned size, bool is_sub)
+void soft_set_flags(x86emu_regs_t *x, uint32_t a, uint32_t b, uint32_t r, unsigned size, bool is_sub)
 {
 	uint32_t sign = 1u << (8 * size - 1), f = x->R_EFLG & ~(FB_CF | FB_PF | FB_AF | FB_ZF | FB_SF | FB_OF);
 
@@ -83,13 +82,13 @@ static enum soft_verdict exchange(struct soft_cpu *c, struct soft_insn *in, uint
 	if (!soft_operand_read(c, &o, size, &dst))
 		return soft_gp(c, 0);
 	if (op2 < 0xc0) {
-		set_flags(x, acc, dst, (uint32_t)hr_mask(acc - dst, size), size, true);
+		soft_set_flags(x, acc, dst, (uint32_t)hr_mask(acc - dst, size), size, true);
 		soft_operand_write(c, &o, size, acc == dst ? src : dst);
 		if (acc != dst)
 			soft_reg_write(c, 0, size, dst);
 	} else {
 		sum = (uint32_t)hr_mask(dst + src, size);
-		set_flags(x, dst, src, sum, size, false);
+		soft_set_flags(x, dst, src, sum, size, false);
 		soft_reg_write(c, modrm >> 3 & 7, size, dst);
 		soft_operand_write(c, &o, size, sum);
 	}

@@ -119,22 +119,7 @@ enum soft_verdict soft_port_string(struct soft_cpu *c, const struct soft_insn *i
 /* Flags of a - b, as CMP sets them. */
 static void set_cmp_flags(x86emu_regs_t *x, uint32_t a, uint32_t b, unsigned size)
 {
-	uint32_t mask = size == 4 ? 0xffffffff : (1u << (8 * size)) - 1, sign = 1u << (8 * size - 1);
-	uint32_t r = (a - b) & mask, f = x->R_EFLG & ~(FB_CF | FB_PF | FB_AF | FB_ZF | FB_SF | FB_OF);
-
-	if (a < b)
-		f |= FB_CF;
-	if (!(__builtin_popcount(r & 0xff) & 1))
-		f |= FB_PF;
-	if ((a ^ b ^ r) & 0x10)
-		f |= FB_AF;
-	if (!r)
-		f |= FB_ZF;
-	if (r & sign)
-		f |= FB_SF;
-	if ((a ^ b) & (a ^ r) & sign)
-		f |= FB_OF;
-	x->R_EFLG = f;
+	soft_set_flags(x, a, b, (uint32_t)hr_mask(a - b, size), size, true);
 }
 
 /* A whole run of STOS or MOVS going up through plain memory. Returns the elements done, 0: not that simple. */

@@ -150,8 +150,8 @@ void accel_slot_set_eventfd(struct accel_slot *slot, int fd);
 
 /*
  * Runs the attached program on one access of the vCPU io->vcpu. Returns HR_ANSWER (also for a
- * rung answer; io->result is set) or 0: punt, nothing has changed, also when nothing is attached.
- * No lock is taken. The caller fills io by the rules of struct hr_io; any offset is safe.
+ * rung answer; io->result is set, io->size bytes of it, zero above) or 0: punt, nothing has changed,
+ * also when nothing is attached. No lock is taken. The caller fills io by the rules of struct hr_io; any offset is safe.
  */
 int accel_run(struct accel_slot *slot, struct hr_io *io);
 

@@ -5,8 +5,10 @@
  */
 #include "accel/engine.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "accel/jit.h"
 
@@ -30,6 +32,22 @@ static uint64_t time_frozen(const struct prog_env *env)
 	return env->frozen_ns;
 }
 
+/*
+ * The function behind clock_gettime() in the kernel's vDSO: machine code calls it directly. Where
+ * it is not to be had (another C library, a tool that hides it) clock_gettime() serves.
+ */
+static void find_host_clock(struct engine_code *code)
+{
+	void *vdso = dlopen("linux-vdso.so.1", RTLD_LAZY | RTLD_NOLOAD);
+	void *symbol;
+
+	if (!vdso)
+		return;
+	symbol = dlsym(vdso, "__vdso_clock_gettime");
+	memcpy(&code->host_clock, &symbol, sizeof(symbol)); /* C has no conversion of the one to the other */
+	dlclose(vdso);
+}
+
 static uint64_t run_interp(void *ctx, const struct engine_code *code)
 {
 	return interp_run(code->interp, ctx);
@@ -49,6 +67,8 @@ int engine_prepare_for(const struct prog *p, const struct prog_env *env, enum en
 	if (!code)
 		return -ENOMEM;
 	code->env = env;
+	if (!env->time_is_frozen && !(env->clock && env->clock->is_virtual))
+		find_host_clock(code);
 	code->time = env->time_is_frozen		    ? time_frozen
 		     : env->clock && env->clock->is_virtual ? time_virtual
 							    : time_host;

@@ -25,6 +25,8 @@ enum engine_kind {
 struct engine_code {
 	uint64_t (*run)(void *ctx, const struct engine_code *code);
 	uint64_t (*time)(const struct prog_env *env); /* helper 5 for this env */
+	/* the host's clock_gettime() without what lies around it; NULL: call time() */
+	int (*host_clock)(clockid_t clock, struct timespec *ts);
 	const struct prog_env *env;
 	struct interp_code *interp; /* NULL: machine code */
 	void *text;		    /* machine code, else NULL */

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "accel/jit_mem.h"
 #include "accel/jit_plan.h"
@@ -523,7 +524,24 @@ static enum x86_cond cond_of(enum insn_op op)
 	}
 }
 
-static int write_JMP_K(struct jit *j)
+/*
+ * Processors of some years (Intel, Skylake to Comet Lake) run a jump slowly that crosses or ends at a multiple of
+ * 32 bytes, the comparison fused with it included. Such a one is written again behind a nop.
+ */
+#define JUMP_LINE 32
+
+static bool crosses_line(const struct jit *j, size_t start)
+{
+	return start / JUMP_LINE != j->b.len / JUMP_LINE;
+}
+
+static void pad_to_line(struct jit *j, size_t start)
+{
+	j->b.len = start;
+	x86_nop(&j->b, JUMP_LINE - start % JUMP_LINE);
+}
+
+static void compare_k(struct jit *j)
 {
 	const unsigned bits = j->desc->bits;
 	enum x86_reg dst = value(j, j->insn->dst_reg, X86_TMP2);
@@ -534,11 +552,9 @@ static int write_JMP_K(struct jit *j)
 		x86_test_rr(&j->b, bits, dst, dst);
 	else
 		x86_alu_ri(&j->b, X86_CMP, bits, dst, j->insn->imm);
-	jump_to(j, cond_of(j->desc->op));
-	return 0;
 }
 
-static int write_JMP_X(struct jit *j)
+static void compare_x(struct jit *j)
 {
 	enum x86_reg dst = value(j, j->insn->dst_reg, X86_TMP2), src = value(j, j->insn->src_reg, X86_TMP3);
 
@@ -546,8 +562,30 @@ static int write_JMP_X(struct jit *j)
 		x86_test_rr(&j->b, j->desc->bits, dst, src);
 	else
 		x86_alu_rr(&j->b, X86_CMP, j->desc->bits, dst, src);
+}
+
+static int compare_and_jump(struct jit *j, void (*compare)(struct jit *j))
+{
+	const size_t start = j->b.len;
+
+	compare(j);
 	jump_to(j, cond_of(j->desc->op));
+	if (crosses_line(j, start)) {
+		pad_to_line(j, start);
+		compare(j);
+		jump_to(j, cond_of(j->desc->op));
+	}
 	return 0;
+}
+
+static int write_JMP_K(struct jit *j)
+{
+	return compare_and_jump(j, compare_k);
+}
+
+static int write_JMP_X(struct jit *j)
+{
+	return compare_and_jump(j, compare_x);
 }
 
 static void prologue(struct jit *j, const struct jit_func *f)
@@ -590,11 +628,18 @@ static int write_JUMP(struct jit *j)
 {
 	const uint32_t target = j->info->target;
 	const struct jit_insn *to = &j->plan.insns[target];
+	size_t start;
 
 	if (to->desc->kind == KIND_RETURN)
 		return write_RETURN(j);
-	if (target != j->pc + 1)
+	if (target == j->pc + 1)
+		return 0;
+	start = j->b.len;
+	jump_to(j, X86_ALWAYS);
+	if (crosses_line(j, start)) {
+		pad_to_line(j, start);
 		jump_to(j, X86_ALWAYS);
+	}
 	return 0;
 }
 
@@ -625,6 +670,16 @@ static int write_CALL_HELPER(struct jit *j)
 {
 	if (j->insn->imm == HELPER_MAP_LOOKUP_ELEM) {
 		look_up(j);
+		return 0;
+	}
+	if (j->plan.has_host_clock) {
+		struct x86_mem sec = x86_at(RSP, offsetof(struct timespec, tv_sec));
+
+		x86_mov_ri(&j->b, RDI, CLOCK_MONOTONIC);
+		x86_mov_rr(&j->b, 64, RSI, RSP);
+		x86_call_mem(&j->b, x86_at(X86_CODE, offsetof(struct engine_code, host_clock)));
+		x86_imul_rmi(&j->b, 64, RAX, sec, HR_NSEC_PER_SEC);
+		x86_alu_rm(&j->b, X86_ADD, 64, RAX, x86_at(RSP, offsetof(struct timespec, tv_nsec)));
 		return 0;
 	}
 	x86_load(&j->b, 64, RDI, x86_at(X86_CODE, offsetof(struct engine_code, env)));
@@ -847,7 +902,8 @@ static int write_all(struct jit *j, bool *again)
 
 /*
  * In the first pass nobody knows how far a jump goes: forward targets count as near. A pass that changed
- * nothing has used the right distances. Code only ever grows from pass to pass, so the passes come to an end.
+ * nothing has used the right distances. Where everything lies follows from which jumps are long, and a jump never
+ * becomes short again, so the passes come to an end.
  */
 static int write_text(struct jit *j)
 {
@@ -883,7 +939,7 @@ int jit_prepare(const struct prog *p, const struct prog_env *env, unsigned featu
 {
 	struct jit j = {.features = features};
 	struct jit_mem mem = {0};
-	int rc = jit_plan_prog(&j.plan, p, env);
+	int rc = jit_plan_prog(&j.plan, p, env, code->host_clock != NULL);
 
 	if (rc)
 		return rc;

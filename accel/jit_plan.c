@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define REG(n) ((uint16_t)(1u << (n)))
 #define ARGUMENTS (REG(1) | REG(2) | REG(3) | REG(4) | REG(5))
@@ -224,6 +225,8 @@ static void scan_insn(struct jit_plan *plan, struct jit_func *f, uint32_t pc)
 	f->saved |= writes(insn, desc) & SAVED;
 	if (desc->kind == KIND_CALL_FUNC || (desc->kind == KIND_CALL_HELPER && insn->imm != HELPER_MAP_LOOKUP_ELEM))
 		f->calls = true;
+	if (desc->kind == KIND_CALL_HELPER && insn->imm == HELPER_KTIME_GET_NS)
+		f->reads_time = true;
 	if (reads_value(insn, desc) & REG(FRAME_POINTER)) {
 		f->is_escaping = true;
 	} else if (is_memory(desc->kind) && base_reg(insn, desc) == FRAME_POINTER) {
@@ -236,7 +239,7 @@ static void scan_insn(struct jit_plan *plan, struct jit_func *f, uint32_t pc)
 
 /*
  * The frame: return address, saved registers, perhaps 8 bytes so that calls find rsp a multiple of
- * 16, then what lies below r10. A function that calls nothing and addresses little uses the 128 bytes below rsp
+ * 16, then what lies below r10, then the time that the host's clock gave. A function that calls nothing and addresses little uses the 128 bytes below rsp
  * that nothing else touches ([AMD64 ABI] 3.2.2) and leaves rsp alone.
  */
 static void lay_frame(const struct jit_plan *plan, struct jit_func *f)
@@ -247,7 +250,10 @@ static void lay_frame(const struct jit_plan *plan, struct jit_func *f)
 	f->stack_bytes = (f->stack_bytes + 7) / 8 * 8;
 	if (!f->calls && f->stack_bytes <= RED_ZONE_BYTES)
 		return;
-	f->frame_offset = f->alloc_bytes = f->stack_bytes;
+	f->frame_offset = f->stack_bytes;
+	if (f->reads_time && plan->has_host_clock)
+		f->frame_offset += sizeof(struct timespec);
+	f->alloc_bytes = f->frame_offset;
 	if (f->calls && (8 + 8 * f->pushed + f->alloc_bytes) % 16)
 		f->alloc_bytes += 8;
 }
@@ -424,7 +430,7 @@ void jit_plan_code(struct jit_plan *plan)
 	}
 }
 
-int jit_plan_prog(struct jit_plan *plan, const struct prog *p, const struct prog_env *env)
+int jit_plan_prog(struct jit_plan *plan, const struct prog *p, const struct prog_env *env, bool has_host_clock)
 {
 	int rc;
 
@@ -433,6 +439,7 @@ int jit_plan_prog(struct jit_plan *plan, const struct prog *p, const struct prog
 		return -EINVAL;
 	plan->prog = p;
 	plan->env = env;
+	plan->has_host_clock = has_host_clock;
 	plan->insns = calloc(p->insn_count, sizeof(*plan->insns));
 	if (!plan->insns)
 		return -ENOMEM;

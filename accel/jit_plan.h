@@ -40,8 +40,9 @@ struct jit_insn {
 
 struct jit_func {
 	uint32_t start, end;
-	uint16_t saved;	       /* bit n: rn is r6 to r9 and is written */
-	bool calls;	       /* other code; looking up a map is done on the spot */
+	uint16_t saved; /* bit n: rn is r6 to r9 and is written */
+	bool calls;	/* other code; looking up a map is done on the spot */
+	bool reads_time;
 	bool is_escaping;      /* r10 is used for more than addressing directly */
 	uint32_t stack_bytes;  /* of the frame below r10 that is used */
 	uint32_t pushed;       /* registers */
@@ -55,12 +56,13 @@ struct jit_plan {
 	struct jit_insn *insns; /* prog->insn_count */
 	struct jit_func funcs[PROG_MAX_FUNCS];
 	uint32_t func_count;
+	bool has_host_clock;		/* helper 5 calls the host's clock_gettime() itself, a struct timespec at rsp */
 	bool needs_code;		/* X86_CODE holds the struct engine_code */
 	uint64_t text_first, text_last; /* where the code will lie, at most */
 };
 
-/* Decodes and checks, finds functions and what is live. 0, -EINVAL, -ENOMEM. */
-int jit_plan_prog(struct jit_plan *plan, const struct prog *p, const struct prog_env *env);
+/* Decodes and checks, finds functions and what is live. has_host_clock: see struct jit_plan. 0, -EINVAL, -ENOMEM. */
+int jit_plan_prog(struct jit_plan *plan, const struct prog *p, const struct prog_env *env, bool has_host_clock);
 /* Once text_first and text_last are known: folds addresses, pairs instructions. */
 void jit_plan_code(struct jit_plan *plan);
 void jit_plan_free(struct jit_plan *plan);

@@ -208,6 +208,15 @@ void x86_imul_rri(struct x86_buf *b, unsigned bits, enum x86_reg dst, enum x86_r
 		put32(b, imm);
 }
 
+void x86_imul_rmi(struct x86_buf *b, unsigned bits, enum x86_reg dst, struct x86_mem m, int32_t imm)
+{
+	insn_mem(b, bits, is_int8(imm) ? 0x6b : 0x69, dst, m, false, is_int8(imm) ? 1 : 4);
+	if (is_int8(imm))
+		put8(b, (unsigned)imm);
+	else
+		put32(b, imm);
+}
+
 void x86_sign_extend_a(struct x86_buf *b, unsigned bits)
 {
 	prefixes(b, bits, 0, 0, false);
@@ -421,6 +430,22 @@ void x86_ret(struct x86_buf *b)
 void x86_endbr(struct x86_buf *b)
 {
 	x86_bytes(b, "\xf3\x0f\x1e\xfa", 4);
+}
+
+void x86_nop(struct x86_buf *b, size_t bytes)
+{
+	/* [SDM] vol. 2, NOP: the recommended sequences */
+	static const char *const nops[] = {"", "\x90", "\x66\x90", "\x0f\x1f\x00", "\x0f\x1f\x40\x00",
+		"\x0f\x1f\x44\x00\x00", "\x66\x0f\x1f\x44\x00\x00", "\x0f\x1f\x80\x00\x00\x00\x00",
+		"\x0f\x1f\x84\x00\x00\x00\x00\x00", "\x66\x0f\x1f\x84\x00\x00\x00\x00\x00"};
+	const size_t longest = sizeof(nops) / sizeof(nops[0]) - 1;
+
+	while (bytes > 0) {
+		size_t n = bytes < longest ? bytes : longest;
+
+		x86_bytes(b, nops[n], n);
+		bytes -= n;
+	}
 }
 
 size_t x86_jump_ahead(struct x86_buf *b, enum x86_cond cond)

@@ -89,6 +89,7 @@ void x86_test_ri(struct x86_buf *b, unsigned bits, enum x86_reg a, int32_t imm);
 void x86_unary(struct x86_buf *b, enum x86_unary op, unsigned bits, enum x86_reg reg);
 void x86_imul_rr(struct x86_buf *b, unsigned bits, enum x86_reg dst, enum x86_reg src);
 void x86_imul_rri(struct x86_buf *b, unsigned bits, enum x86_reg dst, enum x86_reg src, int32_t imm);
+void x86_imul_rmi(struct x86_buf *b, unsigned bits, enum x86_reg dst, struct x86_mem m, int32_t imm);
 void x86_sign_extend_a(struct x86_buf *b, unsigned bits); /* rax into rdx:rax, or eax into edx:eax */
 void x86_shift_ri(struct x86_buf *b, enum x86_shift op, unsigned bits, enum x86_reg dst, unsigned count);
 void x86_shift_cl(struct x86_buf *b, enum x86_shift op, unsigned bits, enum x86_reg dst);
@@ -126,6 +127,7 @@ void x86_push(struct x86_buf *b, enum x86_reg reg);
 void x86_pop(struct x86_buf *b, enum x86_reg reg);
 void x86_ret(struct x86_buf *b);
 void x86_endbr(struct x86_buf *b);
+void x86_nop(struct x86_buf *b, size_t bytes); /* in as few instructions as there are */
 
 /* A forward jump inside one piece of code, aimed afterwards: short, at most 127 bytes. */
 size_t x86_jump_ahead(struct x86_buf *b, enum x86_cond cond);

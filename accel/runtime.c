@@ -33,6 +33,9 @@
 #define LEAVE_SPINS 100
 #define LEAVE_SLEEP_NS 20000
 
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
 /* A program on this slot: immutable once published, freed when no vCPU can be inside it. */
 struct attachment {
 	struct engine_code *code;
@@ -125,9 +128,11 @@ int accel_slot_new(struct accel_page *page, const struct accel_clock *clock, uns
  * it, sequentially consistent operations order the four accesses at the price of one locked
  * instruction an access.
  */
-static struct attachment *slot_enter(struct accel_slot *slot, struct slot_cpu *cpu, uint32_t inside)
+static inline struct attachment *slot_enter(struct accel_slot *slot, struct slot_cpu *cpu)
 {
-	if (slot->expedited) {
+	const uint32_t inside = atomic_load_explicit(&cpu->inside, memory_order_relaxed) + 1;
+
+	if (likely(slot->expedited)) {
 		atomic_store_explicit(&cpu->inside, inside, memory_order_relaxed);
 		atomic_signal_fence(memory_order_seq_cst);
 		return atomic_load_explicit(&slot->current, memory_order_acquire);
@@ -136,16 +141,11 @@ static struct attachment *slot_enter(struct accel_slot *slot, struct slot_cpu *c
 	return atomic_load_explicit(&slot->current, memory_order_seq_cst);
 }
 
-/* Release: whoever sees the even number also sees that we are done with what we used. */
-static void slot_leave(struct slot_cpu *cpu, uint32_t inside)
+/* Release: whoever sees the even number also sees that we are done with what we used. Nobody else stores it. */
+static inline void slot_leave(struct slot_cpu *cpu)
 {
-	atomic_store_explicit(&cpu->inside, inside + 1, memory_order_release);
-}
-
-/* The marker's odd number for the entry that comes. */
-static uint32_t slot_next_inside(const struct slot_cpu *cpu)
-{
-	return atomic_load_explicit(&cpu->inside, memory_order_relaxed) + 1;
+	atomic_store_explicit(
+		&cpu->inside, atomic_load_explicit(&cpu->inside, memory_order_relaxed) + 1, memory_order_release);
 }
 
 /*
@@ -326,7 +326,7 @@ void accel_slot_set_eventfd(struct accel_slot *slot, int fd)
 	pthread_mutex_unlock(&slot->lock);
 }
 
-static void count(_Atomic uint64_t *counter)
+static inline void count(_Atomic uint64_t *counter)
 {
 	uint64_t n = atomic_load_explicit(counter, memory_order_relaxed);
 
@@ -348,10 +348,10 @@ __attribute__((cold, noinline)) static void ring(struct accel_slot *slot)
  * same from before its first load to after its last; a punt counts in any case, since sending an
  * access to the model is always right. False: the page stayed busy.
  */
-static bool run_pure(
-	const struct attachment *att, struct hr_page *page, struct slot_cpu *cpu, struct hr_io *io, uint64_t *verdict)
+static bool run_pure(const struct attachment *att, struct hr_page *page, struct slot_cpu *cpu, struct hr_io *io,
+	unsigned torn, uint64_t *verdict)
 {
-	for (unsigned busy = 0, torn = 0; busy < BUSY_TRIES && torn < TORN_TRIES;) {
+	for (unsigned busy = 0; busy < BUSY_TRIES && torn < TORN_TRIES;) {
 		uint32_t seq = page_seq_load(page);
 
 		if (seq & 1) {
@@ -409,34 +409,71 @@ static int settle(struct slot_cpu *cpu, struct hr_io *io, uint64_t verdict)
 	return 0;
 }
 
+/* What is not an answer, and rings: counts it and leaves. */
+static __attribute__((noinline)) int leave_with(
+	struct accel_slot *slot, struct slot_cpu *cpu, struct hr_io *io, uint64_t verdict)
+{
+	int ret = settle(cpu, io, verdict);
+
+	if (verdict == HR_ANSWER_RING)
+		ring(slot);
+	slot_leave(cpu);
+	return ret;
+}
+
+/* A stateful program, or a pure one whose page was busy or changed `torn` times; then leaves. */
+static __attribute__((noinline)) int run_and_leave(
+	struct accel_slot *slot, const struct attachment *att, struct slot_cpu *cpu, struct hr_io *io, unsigned torn)
+{
+	uint64_t verdict = HR_PUNT;
+
+	if (att->is_stateful ? run_stateful(att, slot->data, io, &verdict)
+			     : run_pure(att, slot->data, cpu, io, torn, &verdict))
+		return leave_with(slot, cpu, io, verdict);
+	io->result = 0;
+	count(&cpu->punted);
+	count(&cpu->busy);
+	count(&cpu->why[0]);
+	slot_leave(cpu);
+	return 0;
+}
+
+/*
+ * Laid out for the usual case, a pure program that answers over a page at rest: the first turn of
+ * run_pure() stands here, and what is needed after it is kept small.
+ */
 int accel_run(struct accel_slot *slot, struct hr_io *io)
 {
 	const struct attachment *att;
 	struct slot_cpu *cpu;
-	uint64_t verdict = HR_PUNT;
-	uint32_t inside;
-	int ret = 0;
+	uint64_t verdict;
+	uint32_t seq;
 
-	if (io->vcpu >= slot->cpu_count)
+	if (unlikely(io->vcpu >= slot->cpu_count))
 		return 0;
 	cpu = &slot->cpu[io->vcpu];
-	inside = slot_next_inside(cpu);
-	att = slot_enter(slot, cpu, inside);
-	if (att) {
-		if (att->is_stateful ? run_stateful(att, slot->data, io, &verdict)
-				     : run_pure(att, slot->data, cpu, io, &verdict)) {
-			ret = settle(cpu, io, verdict);
-			if (verdict == HR_ANSWER_RING)
-				ring(slot);
-		} else {
-			io->result = 0;
-			count(&cpu->punted);
-			count(&cpu->busy);
-			count(&cpu->why[0]);
-		}
+	att = slot_enter(slot, cpu);
+	if (unlikely(!att)) {
+		slot_leave(cpu);
+		return 0;
 	}
-	slot_leave(cpu, inside);
-	return ret;
+	if (att->is_stateful)
+		return run_and_leave(slot, att, cpu, io, 0);
+	seq = page_seq_load(slot->data);
+	if (unlikely(seq & 1))
+		return run_and_leave(slot, att, cpu, io, 0);
+	io->result = 0;
+	verdict = engine_run(att->code, io);
+	if (unlikely(!page_seq_unchanged(slot->data, seq))) {
+		count(&cpu->retried);
+		return run_and_leave(slot, att, cpu, io, 1);
+	}
+	if (unlikely(verdict != HR_ANSWER))
+		return leave_with(slot, cpu, io, verdict);
+	io->result = hr_mask(io->result, io->size);
+	count(&cpu->answered);
+	slot_leave(cpu);
+	return HR_ANSWER;
 }
 
 void accel_slot_counters(const struct accel_slot *slot, struct accel_counters *out)
@@ -503,20 +540,18 @@ int accel_slot_shadow(struct accel_slot *slot, struct hr_io *io, uint64_t now_ns
 	struct attachment *att;
 	struct slot_cpu *cpu;
 	uint64_t verdict = HR_PUNT;
-	uint32_t inside;
 
 	slot->shadow_answered = false;
 	slot->shadow_diff = -1;
 	if (io->vcpu >= slot->cpu_count)
 		return HR_PUNT;
 	cpu = &slot->cpu[io->vcpu];
-	inside = slot_next_inside(cpu);
-	att = slot_enter(slot, cpu, inside);
+	att = slot_enter(slot, cpu);
 	if (att) {
 		verdict = shadow_run(slot, att, io, now_ns);
 		settle(cpu, io, verdict);
 	}
-	slot_leave(cpu, inside);
+	slot_leave(cpu);
 	return (int)verdict;
 }
 

@@ -17,9 +17,14 @@ HR_PROG int ata_regs(struct hr_io *io)
 {
 	if (io->is_write || io->size != 1 || io->offset < ATA_ERROR || io->offset > ATA_STATUS)
 		return HR_PUNT;
-	if (io->offset == ATA_STATUS && ata_status_acks(&ata_state.s))
+	if (io->offset != ATA_STATUS) {
+		io->result = ata_read(&ata_state.s, io->offset);
+		return HR_ANSWER;
+	}
+	/* what drivers poll comes straight through */
+	if (ata_status_acks(&ata_state.s))
 		return HR_PUNT_WHY(WHY_IRQ);
-	io->result = ata_read(&ata_state.s, io->offset);
+	io->result = ata_status(&ata_state.s);
 	return HR_ANSWER;
 }
 

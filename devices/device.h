@@ -115,6 +115,7 @@ struct range {
 	const struct reg_name *regs; /* may be NULL */
 	struct accel_slot *slot;     /* where programs attach; NULL: models only */
 	struct range_stats *stats;   /* NULL without --stats */
+	uint16_t sizes;		     /* bit n: accesses of n bytes may be taken whole; set by bus_add() from width */
 	/* bus.lock for writing; read without (atomic) */
 	uint64_t base;
 	bool mapped;

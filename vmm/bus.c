@@ -156,6 +156,7 @@ struct range *bus_add(struct bus *bus, const struct range *proto)
 	if (range) {
 		*range = *proto;
 		range->mapped = false;
+		range->sizes = (uint16_t)(0x116u & ((2u << range->width) - 1)); /* 1, 2, 4, 8 */
 		bus->ranges[++bus->range_count] = range;
 		if (proto->mapped)
 			place(bus, range, true, proto->base);
@@ -210,31 +211,34 @@ static unsigned find_span(const struct bus *bus, uint64_t addr)
 	}
 }
 
-/*
- * The range at addr and the offset in it. A range that moved between the look-up and the load of
- * its base is looked up once more, and then is not there.
- */
-static inline struct range *find_at(const struct bus *bus, enum io_bus which, uint64_t addr, uint32_t *offset)
+static inline unsigned index_at(const struct bus *bus, enum io_bus which, uint64_t addr)
 {
-	for (int attempt = 0; attempt < 2; attempt++) {
-		unsigned index = 0;
-		struct range *range;
-		uint64_t from_base;
+	if (which == IO_MMIO)
+		return find_span(bus, addr);
+	return addr < PIO_PORTS ? atomic_load_explicit(&bus->pio[addr], memory_order_acquire) : 0;
+}
 
-		if (which == IO_MMIO)
-			index = find_span(bus, addr);
-		else if (addr < PIO_PORTS)
-			index = atomic_load_explicit(&bus->pio[addr], memory_order_acquire);
-		range = bus->ranges[index];
-		if (!range)
-			return NULL;
+/* The range at addr and the offset in it. NULL for none, or for one that moved between look-up and load of its base. */
+static inline struct range *find_once(const struct bus *bus, enum io_bus which, uint64_t addr, uint32_t *offset)
+{
+	struct range *range = bus->ranges[index_at(bus, which, addr)];
+	uint64_t from_base = 0;
+
+	if (range) {
 		from_base = addr - __atomic_load_n(&range->base, __ATOMIC_RELAXED);
-		if (likely(from_base < range->len)) {
-			*offset = (uint32_t)from_base;
-			return range;
-		}
+		if (unlikely(from_base >= range->len))
+			range = NULL;
 	}
-	return NULL;
+	*offset = (uint32_t)from_base;
+	return range;
+}
+
+/* The same. One that moved is looked up once more, and then is not there. */
+static struct range *find_at(const struct bus *bus, enum io_bus which, uint64_t addr, uint32_t *offset)
+{
+	struct range *range = find_once(bus, which, addr, offset);
+
+	return range ? range : find_once(bus, which, addr, offset);
 }
 
 struct range *bus_find(struct bus *bus, enum io_bus which, uint64_t addr)
@@ -268,7 +272,7 @@ static bool is_fifo_base(const struct range *range, uint32_t offset)
 /* Does the device take an access of this size at this place whole? */
 static inline bool fits(const struct range *range, uint32_t offset, uint64_t addr, unsigned size)
 {
-	if (size > range->width || (size & (size - 1)) != 0)
+	if (!(range->sizes >> size & 1))
 		return false;
 	if (range->bus == IO_MMIO && (addr & (size - 1)) != 0)
 		return false;
@@ -278,6 +282,15 @@ static inline bool fits(const struct range *range, uint32_t offset, uint64_t add
 static bool has_program(const struct bus *bus, const struct range *range)
 {
 	return range->slot && bus->mode != ACCEL_OFF && accel_slot_attached(range->slot);
+}
+
+static __attribute__((noinline)) void do_model(struct range *range, struct io_req *req)
+{
+	req->io.result = 0;
+	pthread_mutex_lock(&range->dev->lock);
+	range_model(range, req);
+	pthread_mutex_unlock(&range->dev->lock);
+	req->io.result = hr_mask(req->io.result, req->io.size);
 }
 
 /* The range takes the access whole (io.offset and io.size are set), or is NULL. */
@@ -291,21 +304,15 @@ static inline enum bus_outcome dispatch(struct bus *bus, struct range *range, st
 	}
 	if (range->slot && bus->mode != ACCEL_OFF) {
 		if (likely(bus->mode == ACCEL_ON)) {
-			if (accel_run(range->slot, &req->io)) {
-				req->io.result = hr_mask(req->io.result, req->io.size);
+			if (accel_run(range->slot, &req->io)) /* which masks the result */
 				return BUS_ANSWERED;
-			}
 			if (accel_slot_attached(range->slot))
 				outcome = BUS_PUNTED;
-			req->io.result = 0; /* a punting program may have left something there */
 		} else if (accel_slot_attached(range->slot)) {
 			return bus_check_access(bus->check, range, req);
 		}
 	}
-	pthread_mutex_lock(&range->dev->lock);
-	range_model(range, req);
-	pthread_mutex_unlock(&range->dev->lock);
-	req->io.result = hr_mask(req->io.result, req->io.size);
+	do_model(range, req);
 	return outcome;
 }
 
@@ -340,12 +347,12 @@ static inline void do_part(struct bus *bus, struct range *range, uint32_t offset
 
 /* ---- splitting and strings ----------------------------------------------------------------- */
 
-/* Nobody claims any of the bytes (PIO does not wrap; neither does MMIO). */
+/* Nobody claims any of the bytes after the first (PIO does not wrap; neither does MMIO). */
 static bool is_free(const struct bus *bus, enum io_bus which, uint64_t addr, unsigned size)
 {
 	uint32_t offset;
 
-	for (unsigned i = 0; i < size && addr + i >= addr; i++) {
+	for (unsigned i = 1; i < size && addr + i >= addr; i++) {
 		if (find_at(bus, which, addr + i, &offset))
 			return false;
 	}
@@ -392,17 +399,23 @@ static __attribute__((noinline)) void do_split(struct bus *bus, struct io_req *r
 	req->io.result = result;
 }
 
-static inline void do_single(struct bus *bus, struct io_req *req)
+/* `range` is at the first byte. */
+static inline void do_single_at(struct bus *bus, struct range *range, uint32_t offset, struct io_req *req)
 {
-	uint32_t offset = 0;
-	struct range *range = find_at(bus, req->bus, req->addr, &offset);
-
 	req->io.value = req->io.is_write ? hr_mask(req->io.value, req->io.size) : 0;
 	if (likely(range ? fits(range, offset, req->addr, req->io.size)
 			 : is_free(bus, req->bus, req->addr, req->io.size)))
 		do_part(bus, range, range ? offset : 0, req);
 	else
 		do_split(bus, req);
+}
+
+static void do_single(struct bus *bus, struct io_req *req)
+{
+	uint32_t offset = 0;
+	struct range *range = find_at(bus, req->bus, req->addr, &offset);
+
+	do_single_at(bus, range, offset, req);
 }
 
 /* All elements in one call of the model, when it has one and nothing wants to see each. */
@@ -457,11 +470,36 @@ static __attribute__((noinline)) void do_string(struct bus *bus, struct io_req *
 	req->data = data;
 }
 
-void bus_io(struct bus *bus, struct io_req *req)
+static __attribute__((noinline)) void do_slowly(
+	struct bus *bus, struct range *range, uint32_t offset, struct io_req *req)
 {
 	assert(req->io.size >= 1 && req->io.size <= 8);
-	if (unlikely(req->data))
+	do_single_at(bus, range, offset, req);
+}
+
+/*
+ * A program's answer, or the model's behind it, in one go: fits() and dispatch() for a program, with nobody watching,
+ * and an aligned access inside the range. Everything else is done by those themselves.
+ */
+void bus_io(struct bus *bus, struct io_req *req)
+{
+	const unsigned size = req->io.size;
+	const uint64_t addr = req->addr;
+	struct range *range;
+	uint32_t offset = 0;
+
+	if (unlikely(req->data)) {
 		do_string(bus, req);
-	else
-		do_single(bus, req);
+		return;
+	}
+	range = find_once(bus, req->bus, addr, &offset);
+	if (unlikely(!range || !range->slot || bus->mode != ACCEL_ON || bus->trace || bus->stats || size > 8 ||
+		     !(range->sizes >> size & 1) || (addr & (size - 1)) != 0 || size > range->len - offset)) {
+		do_slowly(bus, range, offset, req);
+		return;
+	}
+	req->io.offset = offset;
+	req->io.value = req->io.is_write ? hr_mask(req->io.value, size) : 0;
+	if (unlikely(!accel_run(range->slot, &req->io)))
+		do_model(range, req);
 }

@@ -35,7 +35,10 @@ int accel_run(struct accel_slot *slot, struct hr_io *io)
 	if (!slot->prog)
 		return 0;
 	slot->runs++;
-	return slot->prog(device_page(slot->dev), io, clock_now(slot->dev->clock)) == HR_ANSWER ? HR_ANSWER : 0;
+	if (slot->prog(device_page(slot->dev), io, clock_now(slot->dev->clock)) != HR_ANSWER)
+		return 0;
+	io->result = hr_mask(io->result, io->size);
+	return HR_ANSWER;
 }
 
 bool accel_slot_attached(const struct accel_slot *slot)

@@ -16,6 +16,7 @@
 
 #define UART_HZ 1843200u
 #define FIFO_BYTES 16u
+#define RETRY_NS 1000000u
 #define INPUT_BYTES 4096u /* typed or piped in, not yet in the FIFO; more is dropped */
 
 enum { REG_RBR_THR, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR };
@@ -71,8 +72,12 @@ struct i16550 {
 	struct timer timeout;
 	unsigned fifo_head, fifo_count;
 	uint8_t fifo[FIFO_BYTES];
+	/* input_lock, which is taken inside dev.lock */
+	pthread_mutex_t input_lock;
 	unsigned input_head, input_count;
 	uint8_t input[INPUT_BYTES];
+	/* clock.lock */
+	struct timer retry; /* of the event thread, see event_look() */
 };
 
 static unsigned fifo_size(const struct i16550 *uart)
@@ -126,19 +131,6 @@ static void restart_timeout(struct i16550 *uart)
 	}
 }
 
-static void timeout_fires(void *opaque)
-{
-	struct i16550 *uart = opaque;
-
-	pthread_mutex_lock(&uart->dev.lock);
-	if (uart->timeout_ns && clock_now(uart->dev.clock) >= uart->timeout_ns) {
-		uart->timeout_ns = 0;
-		uart->timeout_pending = true;
-		update_irq(uart);
-	}
-	pthread_mutex_unlock(&uart->dev.lock);
-}
-
 static void receive(struct i16550 *uart, uint8_t byte)
 {
 	if (uart->fifo_count == fifo_size(uart)) {
@@ -155,11 +147,35 @@ static void receive(struct i16550 *uart, uint8_t byte)
 /* The other end sends what there is room for. In loopback the input pin is disconnected. */
 static void pump_input(struct i16550 *uart)
 {
+	pthread_mutex_lock(&uart->input_lock);
 	while (!(uart->mcr & MCR_LOOP) && uart->input_count && uart->fifo_count < fifo_size(uart)) {
 		receive(uart, uart->input[uart->input_head]);
 		uart->input_head = (uart->input_head + 1) % INPUT_BYTES;
 		uart->input_count--;
 	}
+	pthread_mutex_unlock(&uart->input_lock);
+}
+
+/*
+ * Looks at what has come and at the timeout. The event thread must not wait for dev.lock: a vCPU
+ * holds it while it waits for somebody to read the output, and --timeout and signals, which end
+ * such a wait, are the event thread's. It comes back a little later instead.
+ */
+static void event_look(void *opaque)
+{
+	struct i16550 *uart = opaque;
+
+	if (pthread_mutex_trylock(&uart->dev.lock) != 0) {
+		timer_arm(uart->dev.clock, &uart->retry, clock_now(uart->dev.clock) + RETRY_NS);
+		return;
+	}
+	if (uart->timeout_ns && clock_now(uart->dev.clock) >= uart->timeout_ns) {
+		uart->timeout_ns = 0;
+		uart->timeout_pending = true;
+	}
+	pump_input(uart);
+	update_irq(uart);
+	pthread_mutex_unlock(&uart->dev.lock);
 }
 
 /* Event thread. */
@@ -167,14 +183,13 @@ static void chardev_sends(void *opaque, const uint8_t *buf, size_t bytes)
 {
 	struct i16550 *uart = opaque;
 
-	pthread_mutex_lock(&uart->dev.lock);
+	pthread_mutex_lock(&uart->input_lock);
 	for (size_t i = 0; i < bytes && uart->input_count < INPUT_BYTES; i++) {
 		uart->input[(uart->input_head + uart->input_count) % INPUT_BYTES] = buf[i];
 		uart->input_count++;
 	}
-	pump_input(uart);
-	update_irq(uart);
-	pthread_mutex_unlock(&uart->dev.lock);
+	pthread_mutex_unlock(&uart->input_lock);
+	event_look(uart);
 }
 
 static void clear_fifo(struct i16550 *uart)
@@ -373,9 +388,11 @@ static void i16550_destroy(struct device *dev)
 {
 	struct i16550 *uart = (struct i16550 *)dev;
 
-	timer_cancel(dev->clock, &uart->timeout);
 	if (uart->chr)
 		chardev_set_receiver(uart->chr, NULL, NULL);
+	timer_cancel(dev->clock, &uart->timeout);
+	timer_cancel(dev->clock, &uart->retry);
+	pthread_mutex_destroy(&uart->input_lock);
 	device_cleanup(dev);
 	free(dev);
 }
@@ -398,7 +415,9 @@ struct device *i16550_create(struct bus *bus, struct clock *clock, struct irq_li
 	}
 	uart->irq = irq;
 	uart->chr = chr;
-	timer_init(&uart->timeout, timeout_fires, uart);
+	pthread_mutex_init(&uart->input_lock, NULL);
+	timer_init(&uart->timeout, event_look, uart);
+	timer_init(&uart->retry, event_look, uart);
 	if (chr)
 		chardev_set_receiver(chr, chardev_sends, uart);
 	if (!device_add_ranges(&uart->dev, bus, &range, 1)) {

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -250,6 +251,29 @@ static void test_bounded_queue(void **state)
 	assert_in_range(n, 4096, 4096 + 16); /* as docs/devices.md says, and what the FIFO holds */
 }
 
+/*
+ * A vCPU that holds the device while it waits for a reader of the output: what is typed meanwhile must neither
+ * hold up the event thread nor be lost. (The alarm ends a test that would hang.)
+ */
+static void test_typing_while_the_device_is_held(void **state)
+{
+	struct rig *r = *state;
+
+	alarm(20);
+	pthread_mutex_lock(&r->uart->lock);
+	type(r, "a");
+	clock_advance(&r->board.clock, clock_now(&r->board.clock) + 5000000); /* looks again, in vain */
+	type(r, "b");
+	pthread_mutex_unlock(&r->uart->lock);
+	alarm(0);
+	assert_int_equal(in(r, 5), 0x60);
+	clock_advance(&r->board.clock, clock_now(&r->board.clock) + 5000000);
+	assert_int_equal(in(r, 5), 0x61);
+	assert_int_equal(in(r, 0), 'a');
+	assert_int_equal(in(r, 0), 'b');
+	assert_int_equal(in(r, 5), 0x60);
+}
+
 static void test_loopback(void **state)
 {
 	struct rig *r = *state;
@@ -333,6 +357,7 @@ int main(void)
 		T(test_fifo_trigger),
 		T(test_fifo_timeout),
 		T(test_bounded_queue),
+		T(test_typing_while_the_device_is_held),
 		T(test_loopback),
 		T(test_priorities),
 		T(test_fifo_overrun),

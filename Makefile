@@ -301,11 +301,24 @@ check-only: variants $(BUILD)/check.list
 fuzz: setup-check fuzzers
 	@for t in $(FUZZERS); do scripts/fuzz.sh $(BUILD)/fuzz/bin/$$t $(FUZZ_SECONDS) || exit 1; done
 
-BENCHES := bench_access
+BENCHES := bench_access bench_jit
 .PHONY: benches examples
 benches: $(BENCHES:%=$(BUILD)/tests/bench/%)
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIB_OBJS) $(BUILD)/embed.o
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+# The programs' sources for the host, to be compared with: one object each, as gcc -O2 makes it.
+HOST_PROGS := $(BPF_PROGS:%=$(BUILD)/tests/bench/host_%.o) $(BUILD)/tests/bench/host_kernels.o
+HOST_PROG_CFLAGS = $(filter-out -Wmissing-prototypes,$(HR_CFLAGS)) -O2 -include tests/bench/host_prog.h
+$(BUILD)/tests/bench/host_%.o: bpf/%.bpf.c tests/bench/host_prog.h
+	@mkdir -p $(@D)
+	$(CC) $(HOST_PROG_CFLAGS) -c -o $@ $<
+$(BUILD)/tests/bench/host_kernels.o: tests/bench/kernels.bpf.c tests/bench/host_prog.h tests/bench/kernels.h
+	@mkdir -p $(@D)
+	$(CC) $(HOST_PROG_CFLAGS) -c -o $@ $<
+$(BUILD)/tests/bench/kernels.bpf.o: tests/bench/kernels.bpf.c tests/bench/kernels.h bpf/hr.h
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+$(BUILD)/tests/bench/bench_jit: $(HOST_PROGS) | $(BUILD)/tests/bench/kernels.bpf.o
 EXAMPLE := $(BUILD)/examples/counter
 examples: $(EXAMPLE)/counter $(EXAMPLE)/counter.bpf.o $(EXAMPLE)/guest.bin
 $(EXAMPLE)/counter: $(EXAMPLE)/counter.o $(BUILD)/libhotreg.a

@@ -4,7 +4,8 @@
 #   1. regbench under hotreg on KVM (off, on) and under QEMU with KVM where it is installed: the same image,
 #      taken in turn REPEAT times; cycles of an access and its ratio to the floor of the same round;
 #   2. the VMM-side cost of one access, model against program (tests/bench/bench_access.c);
-#   3. start-up: process start to the first guest instruction, and peak resident memory.
+#   3. programs by themselves: interpreter, JIT, and the same C from gcc (tests/bench/bench_jit.c);
+#   4. start-up: process start to the first guest instruction, and peak resident memory.
 # Medians with the 10th and 90th percentiles. REPEAT (5), ROUNDS (21) and READS (256) can be set.
 set -u
 build=${BUILD:-build}
@@ -88,6 +89,11 @@ echo
 echo "## VMM-side cost of one access (no CPU)"
 echo
 "$build/tests/bench/bench_access" "$build/guest/grub.img" 31 || exit 1
+
+echo
+echo "## programs by themselves: interpreter, JIT, and the same C from gcc"
+echo
+"$build/tests/bench/bench_jit" "$build/tests/bench/kernels.bpf.o" 101 || exit 1
 
 if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
 	echo

@@ -28,7 +28,7 @@ endif
 
 # ---- sources, one explicit list a folder --------------------------------------------------
 
-ACCEL := object elfcheck btfcheck reloc layout field insn disasm tnum range range_alu range_cmp verifier verify_state verify_code \
+ACCEL := object mapdef elfcheck btfcheck reloc layout field insn disasm tnum range range_alu range_cmp verifier verify_state verify_code \
 	verify_insn verify_call verify_mem verify_report interp engine jit jit_plan jit_x86 jit_mem runtime page
 # `hotreg prog`: of the program, not of the library
 ACCEL_CMD := progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw progcmd_bench progcmd_bench_kernel rawprog sandbox
@@ -170,13 +170,14 @@ $(BUILD)/tests/unit/test_jit_objects: LDFLAGS += -Wl,--wrap=memfd_create
 TEST_PROGS := hpet_wrong hpet_version
 # Objects for the loader's test: a good one, and one for each thing that is refused.
 REFUSED := none version0 wrong_size pointer hole tail union bits int128 empty_array packed no_state static_state \
-	hidden_state no_head tiny_state two_states extern_var extern_func maps section data_section data_pointer \
+	hidden_state no_head tiny_state two_states extern_var extern_func maps map_flags map_key map_empty map_large \
+	map_pinned map_old map_static map_in_map section data_section data_pointer \
 	func_address indirect static_prog calls_prog core packet no_prog reads_beyond many
-TEST_OBJS := $(BUILD)/tests/obj/good.bpf.o $(REFUSED:%=$(BUILD)/tests/obj/refused_%.bpf.o)
+TEST_OBJS := $(BUILD)/tests/obj/good.bpf.o $(BUILD)/tests/obj/maps.bpf.o $(REFUSED:%=$(BUILD)/tests/obj/refused_%.bpf.o)
 $(BUILD)/tests/unit/test_kernel_load $(BUILD)/tests/unit/test_jit_objects: | $(BUILD)/tests/obj/good.bpf.o $(BUILD)/examples/counter/counter.bpf.o
 $(BUILD)/tests/unit/test_runtime_threads: | $(BUILD)/tests/prog/threads.bpf.o
 $(BUILD)/tests/unit/test_object $(BUILD)/tests/unit/test_elfcheck $(BUILD)/tests/unit/test_progcmd: | $(TEST_OBJS)
-$(BUILD)/tests/obj/good.bpf.o: tests/obj/good.bpf.c bpf/hr.h
+$(BUILD)/tests/obj/good.bpf.o $(BUILD)/tests/obj/maps.bpf.o: $(BUILD)/tests/obj/%.bpf.o: tests/obj/%.bpf.c bpf/hr.h
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
 $(BUILD)/tests/obj/refused_%.bpf.o: tests/obj/refused.bpf.c bpf/hr.h

@@ -2,7 +2,8 @@
 /*
  * btfcheck.c: checks the type information (.BTF) and the line information (.BTF.ext) of an object
  * as far as libbpf, layout.c and reloc.c will trust it: bounds of every record, name and type
- * reference. Type graphs may still be cyclic; who follows them counts steps.
+ * reference, chains of typedefs and qualifiers that end. Other type graphs may still be cyclic; who follows them
+ * counts steps.
  * Called by object.c after elf_view_init() and before libbpf.
  */
 #include "accel/elfcheck.h"
@@ -27,6 +28,7 @@ struct ext_header {
 };
 
 #define EXT_HEADER_SHORT 24
+#define MAX_CHAIN 32 /* typedefs and qualifiers in a row */
 
 struct types {
 	const struct elf_view *v;
@@ -225,6 +227,31 @@ static int check_type(const struct types *ts, uint32_t id, struct accel_err *err
 	return 0;
 }
 
+/*
+ * Qualifiers and typedefs end at a type: libbpf follows them without counting, in declarations of
+ * maps at least.
+ */
+static bool chain_ends(const struct types *ts, uint32_t id)
+{
+	for (unsigned n = 0; n < MAX_CHAIN; n++) {
+		struct btf_type t;
+
+		switch (kind_of(ts, id)) {
+		case BTF_KIND_TYPEDEF:
+		case BTF_KIND_VOLATILE:
+		case BTF_KIND_CONST:
+		case BTF_KIND_RESTRICT:
+		case BTF_KIND_TYPE_TAG:
+			memcpy(&t, ts->data + ts->offsets[id], sizeof(t));
+			id = t.type;
+			break;
+		default:
+			return true;
+		}
+	}
+	return false;
+}
+
 static int check_types(const struct elf_view *v, const struct btf_header *h, struct accel_err *err)
 {
 	struct types ts = {.v = v, .size = h->type_len, .str_len = h->str_len};
@@ -237,6 +264,10 @@ static int check_types(const struct elf_view *v, const struct btf_header *h, str
 	rc = find_types(&ts, err);
 	for (uint32_t id = 1; !rc && id <= ts.count; id++)
 		rc = check_type(&ts, id, err);
+	for (uint32_t id = 1; !rc && id <= ts.count; id++)
+		if (!chain_ends(&ts, id))
+			rc = accel_fail(
+				err, -EINVAL, ".BTF type %u is a typedef or qualifier of itself, or too deep", id);
 	free(ts.offsets);
 	return rc;
 }

@@ -199,7 +199,8 @@ void disasm_prog(const struct prog *p, FILE *out)
 			fprintf(out, "%s%s:\n", at ? "\n" : "", f->name);
 		while (line < p->line_count && p->lines[line].insn <= at)
 			found = &p->lines[line++];
-		if (found && (f || !last || found->line != last->line || strcmp(found->file, last->file)))
+		if (found && found->line &&
+			(f || !last || found->line != last->line || strcmp(found->file, last->file)))
 			fprintf(out, "; %s  (%s:%u)\n", found->text + strspn(found->text, " "), found->file,
 				found->line);
 		if (found)

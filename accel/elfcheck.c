@@ -130,11 +130,16 @@ static int classify_named(struct elf_view *v, unsigned i, struct accel_err *err)
 				(unsigned long long)s->size, OBJECT_MAX_DATA);
 		return 0;
 	}
-	if (!strcmp(s->name, ".maps") || !strcmp(s->name, "maps"))
+	if (!strcmp(s->name, ".maps")) {
+		s->role = SECTION_MAPS;
+		if (s->size > OBJECT_MAX_DATA)
+			return accel_fail(err, -EINVAL, "section .maps has %llu bytes; hotreg takes up to %u",
+				(unsigned long long)s->size, OBJECT_MAX_DATA);
+		return 0;
+	}
+	if (!strcmp(s->name, "maps"))
 		return accel_fail(err, -EINVAL,
-			"section %s defines BPF maps, which hotreg's programs do not have: keep state in the HR_STATE "
-			"variable, in .bss or in .rodata",
-			s->name);
+			"section maps declares maps in libbpf's old style: declare them in SEC(\".maps\"), with BTF");
 	if (!strcmp(s->name, "license")) {
 		s->role = SECTION_LICENSE;
 		if (!s->size || s->data[s->size - 1])
@@ -263,6 +268,10 @@ static int check_relocs(struct elf_view *v, struct accel_err *err)
 				"section %s holds an address (relocation section %s): programs share plain data only, "
 				"no pointers",
 				target->name, s->name);
+		if (target->role == SECTION_MAPS)
+			return accel_fail(err, -EINVAL,
+				"section .maps holds an address: maps that hold maps, or initial values of maps, do "
+				"not exist here");
 		if (target->role == SECTION_LICENSE || target->role == SECTION_SYMTAB || target->type == SHT_REL)
 			return accel_fail(
 				err, -EINVAL, "section %s relocates %s, which cannot be", s->name, target->name);

@@ -20,6 +20,7 @@ enum section_role {
 	SECTION_PROGS, /* "syscall" */
 	SECTION_TEXT,  /* subprograms */
 	SECTION_DATA,  /* .data.state, .data, .bss, .rodata* */
+	SECTION_MAPS,  /* .maps: declarations only, for mapdef.c */
 	SECTION_LICENSE,
 	SECTION_BTF,
 	SECTION_BTF_EXT,

@@ -11,6 +11,7 @@
 #include "accel/elfcheck.h"
 #include "accel/insn.h"
 #include "accel/layout.h"
+#include "accel/mapdef.h"
 #include "accel/reloc.h"
 
 #include <bpf/libbpf.h>
@@ -230,14 +231,12 @@ static int link_programs(struct accel_object *obj, const struct elf_view *v, str
 	return 0;
 }
 
-static int load(struct accel_object *obj, const struct elf_view *v, struct accel_err *err)
+static int load(struct accel_object *obj, const struct elf_view *v, struct linker *l, struct accel_err *err)
 {
-	struct linker *l = calloc(1, sizeof(*l));
-	int rc;
+	int rc = add_maps(obj, v, l->map_of_section, err);
 
-	if (!l)
-		return accel_fail(err, -ENOMEM, "out of memory");
-	rc = add_maps(obj, v, l->map_of_section, err);
+	if (!rc)
+		rc = mapdef_find(v, l, obj->maps, &obj->map_count, err);
 	if (!rc)
 		rc = check_state_symbol(v, err);
 	if (!rc)
@@ -248,7 +247,6 @@ static int load(struct accel_object *obj, const struct elf_view *v, struct accel
 		rc = link_programs(obj, v, l, err);
 		linker_fini(l);
 	}
-	free(l);
 	return rc;
 }
 
@@ -301,7 +299,8 @@ static long open_quietly(const void *image, size_t size, struct bpf_object **out
 	return open_error;
 }
 
-static int open_with_libbpf(struct accel_object *obj, const void *image, size_t size, struct accel_err *err)
+static int open_with_libbpf(
+	struct accel_object *obj, const struct linker *l, const void *image, size_t size, struct accel_err *err)
 {
 	struct bpf_object *bpf;
 	long open_error = open_quietly(image, size, &bpf);
@@ -312,6 +311,8 @@ static int open_with_libbpf(struct accel_object *obj, const void *image, size_t 
 			"libbpf refuses the object (%s): compile it again with clang -target bpf -g",
 			strerror((int)-open_error));
 	rc = check_against_libbpf(obj, bpf, err);
+	if (!rc)
+		rc = mapdef_fill(l, bpf, obj->maps, err);
 	if (!rc) {
 		const struct btf *btf = bpf_object__btf(bpf);
 
@@ -354,10 +355,11 @@ int accel_object_open_judged(const char *name, const void *image, size_t size,
 	struct accel_object *obj = calloc(1, sizeof(*obj));
 	size_t copied = size <= OBJECT_MAX_BYTES ? size : sizeof(Elf64_Ehdr);
 	void *copy = malloc(copied + 1); /* aligned, whatever the caller's image is */
+	struct linker *l = calloc(1, sizeof(*l));
 	struct elf_view v;
 	int rc;
 
-	if (!obj || !copy || !(obj->name = strdup(name))) {
+	if (!obj || !copy || !l || !(obj->name = strdup(name))) {
 		rc = accel_fail(err, -ENOMEM, "out of memory");
 		goto out;
 	}
@@ -369,13 +371,14 @@ int accel_object_open_judged(const char *name, const void *image, size_t size,
 		goto out;
 	rc = btf_check(&v, err);
 	if (!rc)
-		rc = load(obj, &v, err);
+		rc = load(obj, &v, l, err);
 	if (!rc)
-		rc = open_with_libbpf(obj, copy, size, err);
+		rc = open_with_libbpf(obj, l, copy, size, err);
 	elf_view_fini(&v);
 	if (!rc)
 		rc = judge_all(obj, judge, err);
 out:
+	free(l);
 	free(copy);
 	if (!rc) {
 		*out = obj;

@@ -93,7 +93,7 @@ void accel_page_end(struct accel_page *page)
 
 void *page_copy(const void *from, size_t bytes)
 {
-	void *to = aligned_alloc(DATA_ALIGN, (bytes + DATA_ALIGN - 1) / DATA_ALIGN * DATA_ALIGN);
+	void *to = aligned_alloc(DATA_ALIGN, (bytes + DATA_ALIGN) / DATA_ALIGN * DATA_ALIGN); /* also for no bytes */
 
 	if (to)
 		memcpy(to, from, bytes);

@@ -177,6 +177,23 @@ static bool find_reloc(const struct link *k, const struct link_func *f, uint32_t
 	return true;
 }
 
+/* Turns a 64-bit immediate into a map. */
+static int link_map(struct link *k, const struct link_func *f, struct bpf_insn *insn, const Elf64_Sym *sym)
+{
+	if (insn->src_reg || insn->imm || insn[1].imm)
+		return accel_fail(k->err, -EINVAL,
+			"%s uses an address inside of a map's declaration (%s): programs look maps up", f->name,
+			elf_view_symbol_name(k->l->v, sym));
+	for (unsigned i = 0; i < k->l->user_map_count; i++) {
+		if (k->l->user_maps[i].offset != sym->st_value)
+			continue;
+		insn->src_reg = BPF_PSEUDO_MAP_FD;
+		insn->imm = (int32_t)k->l->user_maps[i].map;
+		return 0;
+	}
+	return accel_fail(k->err, -EINVAL, "%s refers to section .maps where no map is", f->name);
+}
+
 /* Turns a 64-bit immediate into a map address. */
 static int link_address(struct link *k, const struct link_func *f, struct bpf_insn *insn, const Elf64_Sym *sym)
 {
@@ -188,6 +205,8 @@ static int link_address(struct link *k, const struct link_func *f, struct bpf_in
 		return accel_fail(k->err, -EINVAL, "%s uses %s, which is in no section", f->name,
 			elf_view_symbol_name(k->l->v, sym));
 	s = &k->l->v->sections[sym->st_shndx];
+	if (s->role == SECTION_MAPS)
+		return link_map(k, f, insn, sym);
 	map = k->l->map_of_section[sym->st_shndx];
 	if (s->role == SECTION_PROGS || s->role == SECTION_TEXT)
 		return accel_fail(k->err, -EINVAL,

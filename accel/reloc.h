@@ -20,16 +20,24 @@ struct link_func {
 	bool is_program;
 };
 
+/* A map declared in .maps. */
+struct link_map {
+	uint64_t offset; /* in its section */
+	unsigned map;	 /* index */
+};
+
 struct linker {
 	const struct elf_view *v;
 	struct link_func funcs[LINK_MAX_FUNCS];
 	unsigned func_count;
 	const struct prog_map *maps;		 /* owned by the object */
 	int map_of_section[OBJECT_MAX_SECTIONS]; /* -1: none */
-	uint32_t *relocs[OBJECT_MAX_SECTIONS];	 /* by section and instruction: entry of its table plus one, 0: none */
+	struct link_map user_maps[PROG_MAX_MAPS];
+	unsigned user_map_count;
+	uint32_t *relocs[OBJECT_MAX_SECTIONS]; /* by section and instruction: entry of its table plus one, 0: none */
 };
 
-/* Finds functions and relocations. `map_of_section` and `maps` are filled by the caller before. */
+/* Finds functions and relocations. `map_of_section`, `maps` and `user_maps` are filled by the caller before. */
 int linker_init(struct linker *l, const struct elf_view *v, struct accel_err *err);
 void linker_fini(struct linker *l);
 

@@ -300,6 +300,9 @@ int accel_slot_attach(struct accel_slot *slot, struct accel_object *obj, const c
 			accel_object_name(obj), prog);
 		return -EACCES;
 	}
+	ret = prog_check_runnable(p, err);
+	if (ret)
+		return ret;
 	ret = attachment_new(slot, obj, p, &att, err);
 	if (ret)
 		return ret;

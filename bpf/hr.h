@@ -63,8 +63,23 @@ struct hr_page {
 #define HR_PROG SEC("syscall")
 /* The state page: an ordinary global, neither static nor hidden, so that libbpf makes its map mmappable. */
 #define HR_STATE SEC(".data.state")
+/* A map, declared in the way of libbpf: struct { __uint(type, ...); __type(key, ...); ... } name HR_MAP; */
+#define HR_MAP SEC(".maps")
+#define HR_MAP_HASH 1		/* BPF_MAP_TYPE_HASH: verified only, hotreg does not run it */
+#define HR_MAP_ARRAY 2		/* BPF_MAP_TYPE_ARRAY */
+#define HR_MAP_RDONLY (1u << 7) /* BPF_F_RDONLY_PROG */
+#define HR_MAP_WRONLY (1u << 8) /* BPF_F_WRONLY_PROG */
+#ifndef __uint
+#define __uint(name, val) int(*name)[val]
+#endif
+#ifndef __type
+#define __type(name, val) __typeof__(val) *name
+#endif
 #define HR_LICENSE char _license[] SEC("license") = "Dual BSD/GPL"
 
+/* Helper 1: the value in an array map under *key, a uint32_t, or NULL from max_entries on. */
+static void *(*const bpf_map_lookup_elem)(void *map, const void *key)
+	__attribute__((unused)) = (void *(*)(void *, const void *))1;
 /* Helper 5: CLOCK_MONOTONIC in nanoseconds, in every tier. */
 static uint64_t (*const bpf_ktime_get_ns)(void) __attribute__((unused)) = (uint64_t(*)(void))5;
 #endif

@@ -172,6 +172,14 @@ json '.programs[0] | .file == "tests/obj/refused.bpf.c" and .line > 50 and .colu
 json '(.accepted | not) and .programs == [] and (.error | contains("is a pointer"))' "$build/tests/obj/refused_pointer.bpf.o"
 json '(.accepted | not) and (.error | contains("No such file"))' "$dir/absent.o"
 json '(.accepted | not) and .error == "there is no such program"' "$build/tests/obj/good.bpf.o" nosuch
+json '[.programs[] | {program, accepted, executable}] == [{program: "tally", accepted: true, executable: true},
+	{program: "peek", accepted: true, executable: true}, {program: "by_name", accepted: true, executable: false}]' "$build/tests/obj/maps.bpf.o"
+row 0 - '' '' verify "$build/tests/obj/maps.bpf.o" tally
+row 1 - 'by_name: not executable here: it uses the hash map names' '' verify "$build/tests/obj/maps.bpf.o"
+row 0 - '' '' bench --write 5 "$build/tests/obj/maps.bpf.o" tally
+row 1 - 'not executable here' '' bench "$build/tests/obj/maps.bpf.o" by_name
+row 0 - '' '' dump "$build/tests/obj/maps.bpf.o" tally
+grep -q 'r1 = map samples ll' "$dir/out" && grep -q 'call bpf_map_lookup_elem#1' "$dir/out" || fail 'dump: no map'
 row 0 - '' '' dump "$build/bpf/hpet.bpf.o"
 row 2 '' 'no option' '' dump --frob "$build/bpf/hpet.bpf.o"
 row 2 '' 'no option' '' verify --frob "$build/bpf/hpet.bpf.o"
@@ -203,6 +211,8 @@ else
 	[ $status = 0 ] && grep -q 'accepted by the running kernel' "$dir/out" || fail 'verify --kernel'
 	row 1 - 'refused:' '' verify --kernel "$build/tests/obj/refused_reads_beyond.bpf.o" beyond
 	grep -q 'refused by the running kernel' "$dir/out" && grep -q 'invalid access to map value' "$dir/out" || fail 'verify --kernel of a bad one'
+	# maps of all kinds: the kernel accepts what we do, the hash map too
+	json '[.programs[].kernel.accepted] == [true, true, true]' --kernel "$build/tests/obj/maps.bpf.o"
 	json '.accepted and .programs[0].kernel.accepted and (.programs[0].kernel.log | contains("processed"))' --kernel "$build/bpf/hpet.bpf.o"
 	json '.programs[0].kernel.accepted == false' --kernel "$build/tests/obj/refused_reads_beyond.bpf.o" beyond
 fi

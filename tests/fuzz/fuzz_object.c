@@ -115,7 +115,7 @@ static void run(const struct accel_object *obj, const struct prog *p, uint32_t o
 	for (unsigned i = 0; i < accel_object_map_count(obj); i++) {
 		const struct prog_map *map = accel_object_map(obj, i);
 
-		env.map_base[i] = malloc(map->size);
+		prog_env_set_map(&env, i, map, malloc(map->size + 1));
 		memcpy(env.map_base[i], map->initial, map->size);
 	}
 	if (interp_prepare(p, &env, &code))

@@ -67,7 +67,25 @@ extern uint32_t elsewhere;
 extern uint64_t elsewhere(void);
 #define BODY io->result = elsewhere();
 #elif defined(CASE_maps)
-struct { int (*type)[2]; int *key; int *value; int (*max_entries)[4]; } a_map SEC(".maps");
+struct { __uint(type, 6); __type(key, uint32_t); __type(value, uint32_t); __uint(max_entries, 4); } a_map HR_MAP;
+#elif defined(CASE_map_flags)
+struct { __uint(type, 2); __type(key, uint32_t); __type(value, uint32_t); __uint(max_entries, 4); __uint(map_flags, 0x1000); } a_map HR_MAP;
+#elif defined(CASE_map_key)
+struct { __uint(type, 2); __type(key, uint64_t); __type(value, uint32_t); __uint(max_entries, 4); } a_map HR_MAP;
+#elif defined(CASE_map_empty)
+struct { __uint(type, 2); __type(key, uint32_t); __type(value, uint32_t); } a_map HR_MAP;
+#elif defined(CASE_map_large)
+struct { __uint(type, 2); __type(key, uint32_t); __type(value, uint64_t[17]); __uint(max_entries, 10000); } a_map HR_MAP;
+#elif defined(CASE_map_pinned)
+struct { __uint(type, 2); __type(key, uint32_t); __type(value, uint32_t); __uint(max_entries, 4); __uint(pinning, 1); } a_map HR_MAP;
+#elif defined(CASE_map_old)
+struct { uint32_t type, key_size, value_size, max_entries; } a_map SEC("maps") = {2, 4, 4, 4};
+#elif defined(CASE_map_static)
+static struct { __uint(type, 2); __type(key, uint32_t); __type(value, uint32_t); __uint(max_entries, 4); } a_map HR_MAP;
+#define BODY uint32_t zero = 0; uint32_t *p = bpf_map_lookup_elem(&a_map, &zero); if (p) io->result = *p;
+#elif defined(CASE_map_in_map)
+struct inner { __uint(type, 2); __type(key, uint32_t); __type(value, uint32_t); __uint(max_entries, 4); } an_inner HR_MAP;
+struct { __uint(type, 12); __type(key, uint32_t); __uint(max_entries, 2); __type(value, uint32_t); struct inner *values[]; } outer HR_MAP = {.values = {&an_inner}};
 #elif defined(CASE_section)
 SEC("xdp") int packet(void *ctx)
 {

@@ -186,7 +186,7 @@ static void bench_init(struct bench *b, const struct accel_object *obj)
 	for (unsigned i = 0; i < accel_object_map_count(obj); i++) {
 		const struct prog_map *map = accel_object_map(obj, i);
 
-		b->env.map_base[i] = malloc(map->size);
+		prog_env_set_map(&b->env, i, map, malloc(map->size + 1));
 		memcpy(b->env.map_base[i], map->initial, map->size);
 	}
 }
@@ -252,6 +252,119 @@ static void test_run(void **state)
 	accel_object_put(obj);
 }
 
+/* What the declarations say, what programs find under which key, and what is refused for the hash map. */
+static void test_maps(void **state)
+{
+	static const struct {
+		const char *name;
+		enum map_type type;
+		enum map_access access;
+		uint32_t key_size, value_size, max_entries, size;
+	} want[] = {
+		{"samples", MAP_ARRAY, MAP_RW, 4, 12, 5, 80},
+		{"fixed", MAP_ARRAY, MAP_RO, 4, 8, 2, 16},
+		{"notes", MAP_ARRAY, MAP_WO, 4, 8, 1, 8},
+		{"names", MAP_HASH, MAP_RW, 8, 4, 100, 0},
+	};
+	struct accel_object *obj;
+	struct accel_err err;
+	unsigned found = 0;
+	struct bench b;
+	void *image;
+	size_t size;
+
+	(void)state;
+	read_object("maps", &image, &size);
+	if (accel_object_open("maps", image, size, &obj, &err))
+		fail_msg("%s", err.text);
+	free(image);
+	for (unsigned i = 0; i < accel_object_map_count(obj); i++) {
+		const struct prog_map *map = accel_object_map(obj, i);
+
+		for (unsigned k = 0; k < 4; k++) {
+			if (map->role != MAP_USER || strcmp(map->name, want[k].name))
+				continue;
+			found++;
+			assert_int_equal(map->type, want[k].type);
+			assert_int_equal(map->access, want[k].access);
+			assert_int_equal(map->key_size, want[k].key_size);
+			assert_int_equal(map->value_size, want[k].value_size);
+			assert_int_equal(map->max_entries, want[k].max_entries);
+			assert_int_equal(map->size, want[k].size);
+		}
+	}
+	assert_int_equal(found, 4);
+	assert_int_equal(accel_object_find_prog(obj, "tally")->effect, ACCEL_STATEFUL);
+	assert_int_equal(accel_object_find_prog(obj, "peek")->effect, ACCEL_PURE);
+	assert_int_equal(prog_check_runnable(accel_object_find_prog(obj, "tally"), &err), 0);
+	assert_int_equal(prog_check_runnable(accel_object_find_prog(obj, "by_name"), &err), -ENOTSUP);
+	assert_non_null(strstr(err.text, "it uses the hash map names"));
+
+	bench_init(&b, obj);
+	for (uint32_t round = 1; round <= 3; round++) {
+		for (uint32_t offset = 0; offset < 5; offset++) {
+			struct hr_io io = {.offset = offset, .size = 4, .is_write = 1, .value = 100 * offset + round};
+
+			assert_int_equal(bench_run(&b, "tally", &io), HR_ANSWER);
+			assert_int_equal(io.result, round);
+		}
+	}
+	for (uint32_t offset = 0; offset < 5; offset++) {
+		struct hr_io io = {.offset = offset, .size = 4};
+
+		assert_int_equal(bench_run(&b, "tally", &io), HR_ANSWER);
+		assert_int_equal(io.result, 300 * offset + 6);
+	}
+	struct hr_io beyond = {.offset = 5, .size = 4, .is_write = 1}, last = {.offset = UINT32_MAX, .size = 4};
+
+	assert_int_equal(bench_run(&b, "tally", &beyond), HR_PUNT_WHY(5));
+	assert_int_equal(bench_run(&b, "tally", &last), HR_PUNT_WHY(5));
+	bench_free(&b);
+	accel_object_put(obj);
+}
+
+/* Through slots: one storage for all attachments of an object to a page, another one for another page. */
+static void test_maps_attached(void **state)
+{
+	struct hr_io io = {.offset = 1, .size = 4, .is_write = 1, .value = 7}, read = {.offset = 1, .size = 4};
+	const struct accel_clock clock = {.is_virtual = true};
+	struct accel_slot *slot[3];
+	struct accel_page *page[2];
+	struct accel_object *obj;
+	struct accel_err err;
+	void *image;
+	size_t size;
+
+	(void)state;
+	read_object("maps", &image, &size);
+	assert_int_equal(accel_object_open("maps", image, size, &obj, &err), 0);
+	free(image);
+	for (unsigned i = 0; i < 3; i++) {
+		if (i != 1)
+			assert_int_equal(accel_page_new(1, 24, &page[i / 2]), 0);
+		assert_int_equal(accel_slot_new(page[i / 2], &clock, 1, ACCEL_STATEFUL, &slot[i]), 0);
+		assert_int_equal(accel_slot_attach(slot[i], obj, "by_name", &err), -ENOTSUP);
+		if (accel_slot_attach(slot[i], obj, "tally", &err))
+			fail_msg("%s", err.text);
+	}
+	assert_int_equal(accel_run(slot[0], &io), HR_ANSWER);
+	assert_int_equal(accel_run(slot[0], &io), HR_ANSWER);
+	assert_int_equal(accel_run(slot[1], &read), HR_ANSWER);
+	assert_int_equal(read.result, 14);
+	assert_int_equal(accel_run(slot[2], &read), HR_ANSWER);
+	assert_int_equal(read.result, 0);
+	/* check mode works on a copy, and an answer is kept, as for .bss */
+	assert_int_equal(accel_slot_shadow(slot[1], &io, 5), HR_ANSWER);
+	assert_int_equal(accel_slot_compare(slot[1]), -1);
+	assert_int_equal(accel_run(slot[0], &read), HR_ANSWER);
+	assert_int_equal(read.result, 21);
+	for (unsigned i = 0; i < 3; i++)
+		accel_slot_free(slot[i]);
+	accel_page_free(page[0]);
+	accel_page_free(page[1]);
+	accel_object_put(obj);
+}
+
 static void test_dump(void **state)
 {
 	struct accel_object *obj = open_good();
@@ -295,7 +408,15 @@ static const struct {
 	{"two_states", "holds 2 variables: put all of the state into one struct"},
 	{"extern_var", "elsewhere is not defined in the object"},
 	{"extern_func", "elsewhere is not defined in the object"},
-	{"maps", "section .maps defines BPF maps"},
+	{"maps", "map a_map has type percpu_array (6): programs have array maps"},
+	{"map_flags", "map a_map has flags 0x1000"},
+	{"map_key", "the key of an array has 4 bytes, not 8"},
+	{"map_empty", "map a_map: 0 entries of 4 bytes"},
+	{"map_large", "10000 entries of 136 bytes are more than"},
+	{"map_pinned", "map a_map is pinned"},
+	{"map_old", "section maps declares maps in libbpf's old style"},
+	{"map_static", "map a_map is static: remove"},
+	{"map_in_map", "section .maps holds an address"},
 	{"section", "section xdp is not a program type"},
 	{"data_section", "section mydata is not one that hotreg knows"},
 	{"data_pointer", "section .data holds an address"},
@@ -454,6 +575,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_layout),
 		cmocka_unit_test(test_linked),
 		cmocka_unit_test(test_run),
+		cmocka_unit_test(test_maps),
+		cmocka_unit_test(test_maps_attached),
 		cmocka_unit_test(test_dump),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_files),

@@ -40,7 +40,7 @@ DEVICES := device machine i8254 i8259 mc146818 hpet piix4_pm i16550 i8042 i440fx
 BPF_PROGS := i8254 hpet pmtimer ata
 
 # (a line for each area, so that they do not collide)
-UNIT_TESTS := test_i8259 test_ata test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
+UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_options test_trace test_vm test_vm_threads test_chardev test_stats
 UNIT_TESTS += test_runtime test_runtime_threads test_kernel_load
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz

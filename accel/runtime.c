@@ -455,6 +455,7 @@ int accel_run(struct accel_slot *slot, struct hr_io *io)
 	if (unlikely(io->vcpu >= slot->cpu_count))
 		return 0;
 	cpu = &slot->cpu[io->vcpu];
+	__asm__("" : "+r"(cpu)); /* one register for it, rather than one more for each field */
 	att = slot_enter(slot, cpu);
 	if (unlikely(!att)) {
 		slot_leave(cpu);
@@ -469,11 +470,15 @@ int accel_run(struct accel_slot *slot, struct hr_io *io)
 	verdict = engine_run(att->code, io);
 	if (unlikely(!page_seq_unchanged(slot->data, seq))) {
 		count(&cpu->retried);
-		return run_and_leave(slot, att, cpu, io, 1);
+		/* still inside: what is current now is as safe to use as what was, and need not be kept until here */
+		att = atomic_load_explicit(&slot->current, memory_order_acquire);
+		if (att)
+			return run_and_leave(slot, att, cpu, io, 1);
+		verdict = HR_PUNT;
 	}
 	if (unlikely(verdict != HR_ANSWER))
 		return leave_with(slot, cpu, io, verdict);
-	io->result = hr_mask(io->result, io->size);
+	io->result &= UINT64_MAX >> (-8 * io->size & 63); /* hr_mask(), for the four sizes that there are */
 	count(&cpu->answered);
 	slot_leave(cpu);
 	return HR_ANSWER;

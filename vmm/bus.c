@@ -215,7 +215,9 @@ static inline unsigned index_at(const struct bus *bus, enum io_bus which, uint64
 {
 	if (which == IO_MMIO)
 		return find_span(bus, addr);
-	return addr < PIO_PORTS ? atomic_load_explicit(&bus->pio[addr], memory_order_acquire) : 0;
+	if (unlikely(addr >= PIO_PORTS))
+		return 0;
+	return atomic_load_explicit(&bus->pio[addr], memory_order_acquire);
 }
 
 /* The range at addr and the offset in it. NULL for none, or for one that moved between look-up and load of its base. */

@@ -43,7 +43,7 @@ BPF_PROGS := i8254 hpet pmtimer ata
 UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_options test_trace test_vm test_vm_threads test_chardev test_stats
 UNIT_TESTS += test_runtime test_runtime_threads test_kernel_load
-UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz
+UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz test_verify_kernel
 UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818 test_timer_programs test_timer_threads
 UNIT_TESTS += test_cpu_soft test_soft_insn
 UNIT_TESTS += test_multiboot test_boot test_kvm_probe test_cpu_kvm
@@ -164,7 +164,7 @@ $(BUILD)/tests/unit/test_kvm_probe: LDFLAGS += -Wl,--wrap=ioctl,--wrap=open,--wr
 # A host that gives no executable memory.
 $(BUILD)/tests/unit/test_jit_objects: LDFLAGS += -Wl,--wrap=memfd_create
 
--include $(LIB_OBJS:.o=.d) $(BPF_OBJS:.o=.d) $(BUILD)/vmm/main.d $(UNIT_BINS:=.d)
+-include $(LIB_OBJS:.o=.d) $(BPF_OBJS:.o=.d) $(BUILD)/vmm/main.d $(UNIT_BINS:=.d) $(BUILD)/tests/fuzz/verify_mutate.d
 
 # Programs that are wrong on purpose, for tests.
 TEST_PROGS := hpet_wrong hpet_version

@@ -253,7 +253,7 @@ static int check_calls(struct verifier *v)
 	return 0;
 }
 
-/* A stock kernel refuses instructions that nothing reaches, so they are refused here too. */
+/* A stock kernel refuses instructions that nothing reaches, and functions that nothing calls; so they are refused here too. */
 static int check_reachable(struct verifier *v)
 {
 	const struct prog *p = v->prog;
@@ -266,23 +266,23 @@ static int check_reachable(struct verifier *v)
 		rc = verify_no_memory(v);
 		goto out;
 	}
-	for (uint32_t f = 0; f < p->func_count; f++) {
-		todo[count++] = p->funcs[f].start;
-		seen[p->funcs[f].start] = true;
-		while (count) {
-			uint32_t at = todo[--count], next[2];
-			const struct code_insn *c = &v->code[at];
-			unsigned ways = 0;
+	todo[count++] = 0;
+	seen[0] = true;
+	while (count) {
+		uint32_t at = todo[--count], next[2];
+		const struct code_insn *c = &v->code[at];
+		unsigned ways = 0;
 
-			if (!ends_flow(c->desc->kind))
-				next[ways++] = at + c->desc->slots;
-			if (jumps(c->desc->kind))
-				next[ways++] = c->target;
-			while (ways-- > 0) {
-				if (!seen[next[ways]]) {
-					seen[next[ways]] = true;
-					todo[count++] = next[ways];
-				}
+		if (!ends_flow(c->desc->kind))
+			next[ways++] = at + c->desc->slots;
+		if (jumps(c->desc->kind))
+			next[ways++] = c->target;
+		if (c->desc->kind == KIND_CALL_FUNC)
+			next[ways++] = p->funcs[c->target].start;
+		while (ways-- > 0) {
+			if (!seen[next[ways]]) {
+				seen[next[ways]] = true;
+				todo[count++] = next[ways];
 			}
 		}
 	}

@@ -53,7 +53,7 @@ static void add_table(const char *file)
 			a = table[table_count++] = calloc(1, sizeof(*a));
 			asm_begin(a, line + 5);
 		} else if (a && strncmp(line, "case ", 5) && strncmp(line, "accept ", 7) &&
-			   strncmp(line, "refuse ", 7)) {
+			   strncmp(line, "refuse ", 7) && strncmp(line, "kernel ", 7)) {
 			asm_line(a, line);
 		}
 	}

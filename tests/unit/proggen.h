@@ -282,6 +282,13 @@ static void gen_lookup(struct gen *g)
 			put(g, BPF_LDX | BPF_MEM | BPF_DW, 8, 10, at, 0);
 	}
 	tested = pick(g->dice, 16) != 0;
+	if (pick(g->dice, 6) == 0 && g->a->prog.insn_count < 1000) { /* another one before this one's test */
+		put(g, BPF_STX | BPF_MEM | BPF_DW, 10, 8, -72, 0);
+		gen_lookup(g);
+		put(g, BPF_LDX | BPF_MEM | BPF_DW, 8, 10, -72, 0);
+		put(g, BPF_ALU64 | BPF_MOV | BPF_X, 0, 8, 0, 0);
+		tested = pick(g->dice, 4) != 0;
+	}
 	test = g->a->prog.insn_count;
 	if (tested)
 		put(g, BPF_JMP | BPF_JEQ | BPF_K, pick(g->dice, 2) ? 0 : 8, 0, 0, 0);
@@ -464,6 +471,7 @@ static void generator_maps(struct asm_prog *a)
 static void generate(struct asm_prog *a, struct dice *dice)
 {
 	struct gen *g = &generator;
+	bool called = false;
 	uint32_t second;
 
 	memset(g, 0, sizeof(*g));
@@ -480,8 +488,14 @@ static void generate(struct asm_prog *a, struct dice *dice)
 	a->prog.func_count = 2;
 	gen_body(g, 1 + pick(dice, 10), false);
 	for (uint32_t i = 0; i < second; i++) {
-		if (a->insns[i].code == (BPF_JMP | BPF_CALL) && a->insns[i].src_reg == BPF_PSEUDO_CALL)
+		if (a->insns[i].code == (BPF_JMP | BPF_CALL) && a->insns[i].src_reg == BPF_PSEUDO_CALL) {
 			a->insns[i].imm = (int32_t)(second - i - 1);
+			called = true;
+		}
+	}
+	if (!called) {
+		a->prog.func_count = 1;
+		a->prog.insn_count = second;
 	}
 	asm_end(a);
 }

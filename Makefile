@@ -11,6 +11,9 @@ LDLIBS := -lbpf -lelf -lz -lx86emu -pthread
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -fdebug-compilation-dir=. -std=gnu11 -ffreestanding -Wall -Wextra -Werror -I. -MMD -MP
 # JIT=0: the interpreter only, as on processors that the JIT does not know (a BUILD of its own, please)
 JIT ?= 1
+ifeq ($(SAN),thread)
+JIT := 0 # TSan sees nothing of what machine code does
+endif
 ifeq ($(JIT),0)
 HR_CFLAGS += -DACCEL_NO_JIT
 endif
@@ -257,6 +260,7 @@ help:
 	@echo 'make format     clang-format over the C sources'
 	@echo 'make clean      remove build/'
 	@echo 'BUILD=DIR SAN=address,undefined|thread   another build beside the first'
+	@echo 'BUILD=DIR JIT=0                          one that only interprets programs'
 
 setup-build setup-demo setup-check: setup-%:
 	@sh scripts/setup.sh $*

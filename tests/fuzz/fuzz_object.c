@@ -160,7 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		if (null)
 			disasm_prog(&p, null);
-		if (verify_prog(&p, &err))
+		if (verify_prog(&p, &err) || prog_check_runnable(&p, &err))
 			continue;
 		for (uint32_t offset = 0; offset < 9; offset++)
 			run(obj, &p, offset, (uint8_t)(1u << offset % 4), offset & 1);

@@ -32,7 +32,7 @@ endif
 # ---- sources, one explicit list a folder --------------------------------------------------
 
 ACCEL := object mapdef elfcheck btfcheck reloc layout field insn disasm tnum range range_alu range_cmp verifier verify_state verify_code \
-	verify_insn verify_call verify_mem verify_report interp engine jit jit_plan jit_x86 jit_mem runtime page
+	verify_insn verify_call verify_mem verify_report interp engine jit jit_alu jit_plan jit_x86 jit_mem runtime page
 # `hotreg prog`: of the program, not of the library
 ACCEL_CMD := progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw progcmd_bench progcmd_bench_kernel rawprog sandbox
 VMM := options vm vm_run clock bus bus_check mem chardev event stats trace boot multiboot cpu_kvm kvm_state kvm_probe cpu_soft \

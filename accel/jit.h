@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * jit.h: programs as x86-64 machine code. jit_plan.c looks the program over, jit.c writes the code for
+ * jit.h: programs as x86-64 machine code. jit_plan.c looks the program over, jit.c and jit_alu.c write the code for
  * each instruction with the encoders of jit_x86.c, jit_mem.c gets memory to run it from. Called
  * by engine.c, and by tests. Internal to accel/.
  */

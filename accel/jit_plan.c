@@ -382,6 +382,40 @@ static void fold_address(struct jit_plan *plan, uint32_t pc)
 
 /* ---- pairs ---- */
 
+static bool is_signed(enum insn_op op)
+{
+	return op == OP_JSGT || op == OP_JSGE || op == OP_JSLT || op == OP_JSLE;
+}
+
+/* Whether memory can be compared with the constant as it lies there, zero-extension and all. */
+static bool compares_in_memory(const struct insn_desc *load, const struct insn_desc *jump, int32_t imm)
+{
+	switch (load->bits) {
+	case 8:
+		return imm >= 0 && imm <= 0xff && !is_signed(jump->op);
+	case 32:
+		return jump->bits == 32 || (imm >= 0 && !is_signed(jump->op));
+	case 64:
+		return jump->bits == 64;
+	default: /* a 16-bit constant stalls the decoder */
+		return false;
+	}
+}
+
+static unsigned pair_with_jump(const struct jit_plan *plan, uint32_t pc)
+{
+	const struct bpf_insn *a = &plan->prog->insns[pc], *b = a + 1;
+	const struct insn_desc *da = plan->insns[pc].desc, *db = plan->insns[pc + 1].desc;
+	const bool is_dead = !(plan->insns[pc + 1].live & REG(a->dst_reg));
+
+	if (da->kind == KIND_ALU_K && da->op == OP_AND && b->imm == 0 && (db->op == OP_JEQ || db->op == OP_JNE) &&
+		(da->bits == db->bits || da->bits == 32))
+		return is_dead ? PAIR_TEST_JUMP : PAIR_AND_JUMP;
+	if (da->kind == KIND_LOAD && is_dead && compares_in_memory(da, db, b->imm))
+		return PAIR_MEM_JUMP;
+	return PAIR_NONE;
+}
+
 static unsigned pair_of(const struct jit_plan *plan, uint32_t pc)
 {
 	const struct bpf_insn *a = &plan->prog->insns[pc], *b = a + 1;
@@ -389,6 +423,8 @@ static unsigned pair_of(const struct jit_plan *plan, uint32_t pc)
 
 	if (a->dst_reg != b->dst_reg)
 		return PAIR_NONE;
+	if (db->kind == KIND_JMP_K)
+		return pair_with_jump(plan, pc);
 	if (da->kind == KIND_ALU_K && db->kind == KIND_ALU_K && da->op == OP_LSH && da->bits == db->bits &&
 		a->imm == b->imm) {
 		if (da->bits == 64 && a->imm == 32 && db->op == OP_RSH)

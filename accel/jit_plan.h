@@ -16,12 +16,15 @@
 /* How an instruction is written together with the one after it, which then needs no code of its own. */
 enum jit_pair {
 	PAIR_NONE,
-	PAIR_LEA_K,   /* dst = src; dst += K */
-	PAIR_LEA_SUM, /* dst = src; dst += other */
-	PAIR_MUL_K,   /* dst = src; dst *= K */
-	PAIR_MOVZX,   /* dst = src; dst &= 0xff or 0xffff */
-	PAIR_ZERO32,  /* dst <<= 32; dst >>= 32 */
-	PAIR_MOVSX,   /* dst <<= n; dst s>>= n */
+	PAIR_LEA_K,	/* dst = src; dst += K */
+	PAIR_LEA_SUM,	/* dst = src; dst += other */
+	PAIR_MUL_K,	/* dst = src; dst *= K */
+	PAIR_MOVZX,	/* dst = src; dst &= 0xff or 0xffff */
+	PAIR_ZERO32,	/* dst <<= 32; dst >>= 32 */
+	PAIR_MOVSX,	/* dst <<= n; dst s>>= n */
+	PAIR_AND_JUMP,	/* dst &= K; if dst is (not) 0; dst is wanted later */
+	PAIR_TEST_JUMP, /* the same, dst is not */
+	PAIR_MEM_JUMP,	/* dst = memory; if dst op K; dst is not wanted later */
 };
 
 /* What is known of one instruction slot. */

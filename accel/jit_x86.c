@@ -189,6 +189,26 @@ void x86_test_ri(struct x86_buf *b, unsigned bits, enum x86_reg a, int32_t imm)
 	put32(b, imm);
 }
 
+void x86_cmp_mi(struct x86_buf *b, unsigned width, struct x86_mem m, int32_t imm)
+{
+	if (width == 8 || is_int8(imm)) {
+		insn_mem(b, width, width == 8 ? 0x80 : 0x83, X86_CMP, m, false, 1);
+		put8(b, (unsigned)imm);
+	} else {
+		insn_mem(b, width, 0x81, X86_CMP, m, false, 4);
+		put32(b, imm);
+	}
+}
+
+void x86_test_mi(struct x86_buf *b, unsigned width, struct x86_mem m, int32_t imm)
+{
+	insn_mem(b, width, wide(0xf6, width), 0, m, false, width == 8 ? 1 : 4);
+	if (width == 8)
+		put8(b, (unsigned)imm);
+	else
+		put32(b, imm);
+}
+
 void x86_unary(struct x86_buf *b, enum x86_unary op, unsigned bits, enum x86_reg reg)
 {
 	insn_rr(b, bits, 0xf7, op, reg);

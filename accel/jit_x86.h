@@ -86,6 +86,9 @@ void x86_alu_ri(struct x86_buf *b, enum x86_alu op, unsigned bits, enum x86_reg 
 void x86_alu_rm(struct x86_buf *b, enum x86_alu op, unsigned bits, enum x86_reg dst, struct x86_mem m);
 void x86_test_rr(struct x86_buf *b, unsigned bits, enum x86_reg a, enum x86_reg c);
 void x86_test_ri(struct x86_buf *b, unsigned bits, enum x86_reg a, int32_t imm);
+/* Memory with a constant, which is a byte for a width of 8. */
+void x86_cmp_mi(struct x86_buf *b, unsigned width, struct x86_mem m, int32_t imm);
+void x86_test_mi(struct x86_buf *b, unsigned width, struct x86_mem m, int32_t imm);
 void x86_unary(struct x86_buf *b, enum x86_unary op, unsigned bits, enum x86_reg reg);
 void x86_imul_rr(struct x86_buf *b, unsigned bits, enum x86_reg dst, enum x86_reg src);
 void x86_imul_rri(struct x86_buf *b, unsigned bits, enum x86_reg dst, enum x86_reg src, int32_t imm);

@@ -389,6 +389,67 @@ static void test_constant_division(void **state)
 	}
 }
 
+/* ---- a jump on what was just loaded or masked ---- */
+
+static void pair_once(unsigned first, unsigned jump, int32_t mask, int32_t imm, bool is_used_later)
+{
+	struct program p = {.count = 0};
+	struct prog prog = {.name = "pair", .insns = p.insns};
+
+	emit(&p, STX64, 10, 1, -8, 0);
+	if (BPF_CLASS(first) == BPF_LDX) {
+		emit(&p, first, 2, 1, MEMORY, 0);
+	} else {
+		emit(&p, LDX64, 2, 1, MEMORY, 0);
+		emit(&p, BPF_ALU64 | BPF_MOV | BPF_X, 2, 2, 0, 0); /* nothing to be one with the load */
+		emit(&p, first, 2, 0, 0, mask);
+	}
+	emit(&p, BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0);
+	p.insns[p.count] = p.insns[p.count - 2]; /* r0 first: they have to be neighbours */
+	p.insns[p.count - 2] = p.insns[p.count - 1];
+	p.insns[p.count - 1] = p.insns[p.count];
+	emit(&p, jump, 2, 0, 1, imm);
+	emit(&p, BPF_ALU64 | BPF_ADD | BPF_K, 0, 0, 0, 1000);
+	if (is_used_later)
+		emit(&p, BPF_ALU64 | BPF_ADD | BPF_X, 0, 2, 0, 0);
+	emit(&p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	prog.insn_count = p.count;
+	compare_program(&prog, "pair", first, jump);
+}
+
+static void test_pairs(void **state)
+{
+	static const unsigned ops[] = {
+		BPF_JEQ, BPF_JGT, BPF_JGE, BPF_JSET, BPF_JNE, BPF_JSGT, BPF_JSGE, BPF_JLT, BPF_JLE, BPF_JSLT, BPF_JSLE};
+	static const unsigned widths[] = {BPF_B, BPF_H, BPF_W, BPF_DW};
+	static const int32_t imms[] = {0, 1, -1, 127, 128, 255, 256, -128, 0x7fff, 0xffff, INT32_MAX, INT32_MIN};
+	unsigned done = 0;
+
+	(void)state;
+	for (unsigned op = 0; op < 11; op++) {
+		for (unsigned class = 0; class < 2; class ++) {
+			unsigned jump = ops[op] | (class ? BPF_JMP32 : BPF_JMP) | BPF_K;
+
+			for (unsigned i = 0; i < 12 * 4; i++) {
+				int32_t imm = imms[i / 4];
+				bool later = i & 1;
+				unsigned alu = (i & 2 ? BPF_ALU64 : BPF_ALU) | BPF_AND | BPF_K;
+
+				for (unsigned w = 0; w < 4; w++, done++) {
+					/* the constant itself, its neighbours, anything */
+					block[MEMORY / 8] = (rng() >> 40) % 2
+								    ? odd_number()
+								    : (uint64_t)(int64_t)imm + (rng() >> 40) % 3 - 1;
+					pair_once(BPF_LDX | BPF_MEM | widths[w], jump, 0, imm, later);
+					pair_once(alu, jump, imms[(rng() >> 40) % 12], (rng() >> 40) % 2 ? 0 : imm,
+						later);
+				}
+			}
+		}
+	}
+	assert_int_equal(done, 11 * 2 * 48 * 4);
+}
+
 /* ---- jumps of all lengths ---- */
 
 static void test_long_jumps(void **state)
@@ -466,6 +527,7 @@ int main(void)
 		cmocka_unit_test(test_all_registers),
 		cmocka_unit_test(test_frame_pointer),
 		cmocka_unit_test(test_constant_division),
+		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_long_jumps),
 		cmocka_unit_test(test_random),
 	};

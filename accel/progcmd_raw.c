@@ -69,23 +69,33 @@ static int read_program(struct raw_prog *r, struct accel_err *err)
 
 /* ---- exec ------------------------------------------------------------------------------ */
 
-/*
- * Puts `r2 = length` before the program, since engines pass r1 only; as a function of its own if
- * the program calls its own start.
- */
-static int pass_length(struct raw_prog *r, size_t length, struct accel_err *err)
-{
-	const struct bpf_insn prelude[3] = {
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = (int32_t)length},
-		{.code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_CALL, .imm = 1},
-		{.code = BPF_JMP | BPF_EXIT},
-	};
-	struct prog *p = &r->prog;
-	uint32_t add = raw_prog_calls_start(p) ? 3 : 1;
-	struct bpf_insn *insns;
+/* At most: a move for each register but r1 and r10, then a call and an exit. */
+#define PRELUDE_MAX 11
 
+/*
+ * Puts before the program what gives r2 the length and each other register but r1 a 0, since engines
+ * pass r1 only and leave in the others what they like. It is a function of its own if the program calls its start.
+ */
+static int set_registers(struct raw_prog *r, size_t length, struct accel_err *err)
+{
+	struct bpf_insn prelude[PRELUDE_MAX] = {{0}}, *insns;
+	struct prog *p = &r->prog;
+	uint32_t add = 0;
+
+	for (uint8_t reg = BPF_REG_0; reg < BPF_REG_10; reg++) {
+		if (reg == BPF_REG_1)
+			continue;
+		prelude[add++] = (struct bpf_insn){.code = BPF_ALU64 | BPF_MOV | BPF_K,
+			.dst_reg = reg,
+			.imm = reg == BPF_REG_2 ? (int32_t)length : 0};
+	}
+	if (raw_prog_calls_start(p)) {
+		prelude[add++] = (struct bpf_insn){.code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_CALL, .imm = 1};
+		prelude[add++] = (struct bpf_insn){.code = BPF_JMP | BPF_EXIT};
+	}
 	if (p->insn_count + add > PROG_MAX_INSNS || p->func_count == PROG_MAX_FUNCS)
-		return accel_fail(err, -E2BIG, "too long: r2 takes %u more instructions of %d", add, PROG_MAX_INSNS);
+		return accel_fail(
+			err, -E2BIG, "too long: exec itself needs %u of the %d instructions", add, PROG_MAX_INSNS);
 	insns = calloc(p->insn_count + add, sizeof(*insns));
 	if (!insns)
 		return accel_fail(err, -ENOMEM, "out of memory");
@@ -114,7 +124,7 @@ static int execute(enum engine_kind kind, const char *hex, struct accel_err *err
 	if (!rc) {
 		rc = raw_prog_check(&r.prog, err);
 		if (!rc)
-			rc = pass_length(&r, size, err);
+			rc = set_registers(&r, size, err);
 		if (!rc)
 			rc = sandbox_run(&r.prog, &env, kind, size ? memory : NULL, size, &r0, err);
 		raw_prog_fini(&r);

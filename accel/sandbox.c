@@ -27,6 +27,10 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
+
 #define GUARD_BYTES (64u << 10)
 #define STACK_BYTES (64u << 10) /* of the processor: machine code's frames, the engine's, helper 5 */
 #define SIGNAL_STACK_BYTES (64u << 10)
@@ -205,6 +209,9 @@ static void run_program(void)
 	struct engine_code *code = NULL;
 	int rc;
 
+#ifdef __SANITIZE_ADDRESS__
+	__sanitizer_finish_switch_fiber(NULL, NULL, NULL);
+#endif
 	/* The interpreter's frames lie between guard pages too, hence not through engine_run(). */
 	if (run->kind == ENGINE_INTERP)
 		rc = interp_prepare(run->p, run->env, &interp);
@@ -233,6 +240,9 @@ static void child(const struct run *run)
 		context.uc_stack.ss_size = STACK_BYTES;
 		context.uc_link = NULL;
 		makecontext(&context, run_program, 0);
+#ifdef __SANITIZE_ADDRESS__
+		__sanitizer_start_switch_fiber(NULL, run->arena.stack, STACK_BYTES);
+#endif
 		setcontext(&context);
 	}
 	run->arena.outcome->error = -errno;

@@ -51,6 +51,8 @@ for engine in $engines; do
 	row 0 0x3 '' "bf20000000000000$exit_insn" exec $engine '01 02 03'
 	row 0 0x0 '' "bf20000000000000$exit_insn" exec $engine
 	row 0 0x0 '' "bf10000000000000$exit_insn" exec $engine
+	row 0 0x0 '' "$exit_insn" exec $engine # and all others
+	for n in 3 4 5 6 7 8 9; do row 0 0x0 '' "bf${n}0000000000000$exit_insn" exec $engine 0102; done
 	row 0 0x807060504030201 '' "7910000000000000$exit_insn" exec $engine 0102030405060708
 	row 0 0x3 '' "7110020000000000$exit_insn" exec 010203 $engine
 	# what is stored is there when it is loaded: memory and stack
@@ -217,7 +219,8 @@ else
 	json '.programs[0].kernel.accepted == false' --kernel "$build/tests/obj/refused_reads_beyond.bpf.o" beyond
 fi
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
-	cp "$hotreg" "$build/bpf/hpet.bpf.o" "$dir/"
+	cp "$hotreg" "$dir/hotreg"
+	cp "$build/bpf/hpet.bpf.o" "$dir/"
 	chmod -R a+rX "$dir"
 	rows=$((rows + 1))
 	(cd / && setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all "$dir/hotreg" \

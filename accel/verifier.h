@@ -55,6 +55,8 @@ struct verifier {
 	struct code_insn *code;
 	struct state_budget budget;
 	uint64_t max_steps;
+	uint64_t end_ns;
+	uint32_t work; /* since the clock was looked at */
 
 	/* the point of the path that is being walked */
 	struct state now;

@@ -195,8 +195,7 @@ int verify_refuse_whole(struct verifier *v, const char *help, const char *rule, 
 
 int verify_no_memory(struct verifier *v)
 {
-	/* Whatever was asked for is small beside the budget. */
-	if (v->budget.used + (v->budget.limit >> 8) > v->budget.limit)
+	if (v->budget.exceeded)
 		return verify_limit(v, "make loops shorter, or split the program",
 			"too much to keep in mind: the states of its paths take more than %u MiB",
 			VERIFY_MAX_BYTES >> 20);

@@ -15,8 +15,10 @@ static void *take(struct state_budget *budget, size_t size)
 {
 	void *p;
 
-	if (budget->used + size > budget->limit)
+	if (budget->used + size > budget->limit) {
+		budget->exceeded = true;
 		return NULL;
+	}
 	p = malloc(size);
 	if (p)
 		budget->used += size;

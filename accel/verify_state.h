@@ -70,6 +70,7 @@ struct state {
 struct state_budget {
 	size_t used;
 	size_t limit;
+	bool exceeded; /* something has been denied because of it */
 };
 
 struct frame *state_top(const struct state *st);

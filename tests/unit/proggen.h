@@ -394,8 +394,13 @@ static void gen_one(struct gen *g, bool main_func)
 		}
 		break;
 	case 15:
-		if (pick(g->dice, 5) == 0)
+		if (pick(g->dice, 5) == 0) { /* behind a condition, else nothing leads to what follows */
+			uint32_t at = g->a->prog.insn_count;
+
+			put(g, BPF_JMP | BPF_JSGT | BPF_K, number_reg(g), 0, 0, pick_imm(g->dice));
 			gen_end(g);
+			g->a->insns[at].off = (int16_t)(g->a->prog.insn_count - at - 1);
+		}
 		break;
 	default:
 		gen_alu(g);

@@ -18,7 +18,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "tests/unit/proggen.h"
+#include "tests/unit/mutate.h"
 
 #define RANDOM_PROGRAMS 20000
 #define MAX_STEPS 100000
@@ -154,51 +154,66 @@ static const char *ask_kernel(const struct prog *p)
 	return last ? last + 1 : kernel_log;
 }
 
-/* The instruction that the kernel walked last, or -1. */
-static int last_walked(void)
+/* The next instruction that the log says was walked, from *log on; -1: no more. */
+static int next_walked(const char **log)
 {
-	const char *line = kernel_log;
-	int at = -1, n, used;
+	int at, used;
 
-	while (line) {
+	while (*log) {
+		const char *line = *log;
+
+		*log = strchr(line, '\n');
+		*log += *log != NULL;
 		used = 0;
-		if (sscanf(line, "%d: (%n", &n, &used) == 1 && used)
-			at = n;
-		line = strchr(line, '\n');
-		line += line != NULL;
+		if (sscanf(line, "%d: (%n", &at, &used) == 1 && used)
+			return at;
 	}
-	return at;
-}
-
-/* We know that no path leads there: with an instruction in its place that is always refused, we still accept. */
-static bool never_reached(const struct prog *p, int at)
-{
-	static struct bpf_insn insns[PROG_MAX_INSNS];
-	struct prog copy = *p;
-	struct accel_err err;
-
-	if (at < 0 || (uint32_t)at >= p->insn_count)
-		return false;
-	memcpy(insns, p->insns, p->insn_count * sizeof(insns[0]));
-	if (insns[at].code == (BPF_LD | BPF_IMM | BPF_DW))
-		return false; /* no other instruction fits there */
-	insns[at] = (struct bpf_insn){.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = 0, .src_reg = 10};
-	copy.insns = insns;
-	return verify_prog_within(&copy, MAX_STEPS, &err) == 0;
+	return -1;
 }
 
 /*
- * Conditions that we decide and the kernel does not: a register against itself, and pointers (in random
- * programs only r8 with r0).
+ * Whether we know that no run goes from the conditional jump at `at` to its target, or past it: with an
+ * instruction that is always refused put in between, we still accept.
  */
-static bool decides_more(const struct prog *p)
+static bool edge_is_dead(const struct asm_prog *p, uint32_t at, bool taken)
 {
-	for (uint32_t i = 0; i < p->insn_count; i++) {
-		const struct bpf_insn *n = &p->insns[i];
-		unsigned class = BPF_CLASS(n->code);
+	static struct asm_prog copy;
+	const struct bpf_insn trap = {.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = 0, .src_reg = 10};
+	struct bpf_insn with[3] = {{.code = BPF_JMP | BPF_JA, .off = 2}, trap, {.code = BPF_JMP | BPF_JA}};
+	uint32_t add = taken ? 3 : 1;
+	struct accel_err err;
 
-		if ((class == BPF_JMP || class == BPF_JMP32) && BPF_SRC(n->code) == BPF_X &&
-			(n->dst_reg == n->src_reg || (BPF_OP(n->code) == BPF_JEQ && n->dst_reg == 8)))
+	memcpy(&copy, p, sizeof(copy));
+	copy.prog.insns = copy.insns;
+	copy.prog.funcs = copy.funcs;
+	copy.prog.maps = copy.maps;
+	mutate_replace(&copy, at + 1, 0, taken ? with : &trap, add);
+	for (uint32_t i = 0; i < copy.prog.insn_count; i++) { /* other jumps to what follows go past it */
+		if ((i <= at || i > at + add) && mutate_jumps(&copy.insns[i]) && !mutate_far(&copy.insns[i]) &&
+			mutate_target(&copy.insns[i], i) == (int64_t)at + 1)
+			copy.insns[i].off = (int16_t)(copy.insns[i].off + (int)add);
+	}
+	if (taken) { /* by way of the trap */
+		copy.insns[at + 3].off = (int16_t)(copy.insns[at].off - 3);
+		copy.insns[at].off = 1;
+	}
+	asm_end(&copy);
+	return verify_prog_within(&copy.prog, MAX_STEPS, &err) == 0;
+}
+
+/* The path on which the kernel found fault takes a side of a condition that we know is never taken. */
+static bool path_is_dead(const struct asm_prog *p)
+{
+	const char *log = kernel_log;
+	int from = next_walked(&log), to;
+
+	for (; (to = next_walked(&log)) >= 0; from = to) {
+		const struct bpf_insn *i = &p->insns[from];
+
+		if ((uint32_t)from >= p->prog.insn_count || !mutate_jumps(i) || BPF_OP(i->code) == BPF_JA ||
+			i->off == 0)
+			continue;
+		if (edge_is_dead(p, (uint32_t)from, to == from + 1 + i->off))
 			return true;
 	}
 	return false;
@@ -217,7 +232,7 @@ static bool agrees(const char *name, const struct prog *p, const char *explained
 			return true;
 		}
 	}
-	if (!explained && (never_reached(p, last_walked()) || decides_more(p))) {
+	if (!explained && path_is_dead(&program)) {
 		dead_paths++;
 		return true;
 	}

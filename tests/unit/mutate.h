@@ -205,7 +205,7 @@ static void mutate_drop_test(struct asm_prog *a, struct dice *d)
 	}
 }
 
-static void mutate(struct asm_prog *a, const struct asm_prog *other, struct dice *d)
+__attribute__((unused)) static void mutate(struct asm_prog *a, const struct asm_prog *other, struct dice *d)
 {
 	unsigned times = 1 + (pick(d, 2) ? 0 : pick(d, 4));
 	uint32_t at;

@@ -38,6 +38,8 @@ struct tally {
 
 static struct asm_prog *table[MAX_TABLE], *shipped[16];
 static unsigned table_count, shipped_count;
+static struct accel_object *objects[8];
+static unsigned object_count;
 
 static void add_table(const char *file)
 {
@@ -84,6 +86,8 @@ static void add_tables(void)
 		}
 		if (fits)
 			table[kept++] = table[i];
+		else
+			free(table[i]);
 	}
 	table_count = kept;
 }
@@ -97,6 +101,7 @@ static void add_object(const char *name, const uint8_t *image, size_t size)
 		fprintf(stderr, "%s\n", err.text);
 		exit(2);
 	}
+	objects[object_count++] = obj;
 	for (unsigned i = 0; i < accel_object_prog_count(obj); i++) {
 		const struct prog *p = accel_object_prog(obj, i);
 		struct asm_prog *a = shipped[shipped_count++] = calloc(1, sizeof(*a));
@@ -120,6 +125,16 @@ static void add_programs(void)
 #define ADD(name) add_object(#name, prog_##name##_start, (size_t)(prog_##name##_end - prog_##name##_start));
 	SHIPPED(ADD)
 	add_tables();
+}
+
+static void free_programs(void)
+{
+	while (table_count)
+		free(table[--table_count]);
+	while (shipped_count)
+		free(shipped[--shipped_count]);
+	while (object_count)
+		accel_object_put(objects[--object_count]);
 }
 
 /* Pointers into the struct itself are the copy's own. */
@@ -417,6 +432,7 @@ int main(int argc, char **argv)
 	sigaction(SIGTERM, &action, NULL);
 	if (one) {
 		work(seed, cases, cases + 1, 1, t);
+		free_programs();
 		return report(t, 1, seed);
 	}
 	for (unsigned i = 0; i < processes; i++) {
@@ -437,5 +453,6 @@ int main(int argc, char **argv)
 			atomic_store(&t[i].failed, 1);
 		}
 	}
+	free_programs();
 	return report(t, processes, seed);
 }

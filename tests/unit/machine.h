@@ -411,7 +411,7 @@ static bool machine_exit(struct machine *m)
 		struct mframe *f = &m->frames[m->depth];
 
 		if (m->r[0].init && m->r[0].obj == OBJ_FRAME + (int)m->depth)
-			return machine_wrong(m, "a pointer to a frame outlives it");
+			m->r[0].init = false; /* it must not be used any more */
 		m->depth--;
 		memcpy(&m->r[6], f->saved, sizeof(f->saved));
 		memset(&m->r[1], 0, 5 * sizeof(m->r[0]));

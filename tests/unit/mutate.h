@@ -107,7 +107,7 @@ static void mutate_field(struct asm_prog *a, struct dice *d)
 		i->imm = pick_imm(d);
 		break;
 	case 3:
-		i->imm += pick(d, 2) ? 1 : -1;
+		i->imm = (int32_t)((uint32_t)i->imm + (pick(d, 2) ? 1u : UINT32_MAX));
 		break;
 	case 4:
 		if (mutate_jumps(i))
@@ -199,7 +199,7 @@ static void mutate_drop_test(struct asm_prog *a, struct dice *d)
 			if (pick(d, 2))
 				mutate_replace(a, i, 1, NULL, 0);
 			else
-				a->insns[i].imm += pick(d, 2) ? 1 : -1;
+				a->insns[i].imm = (int32_t)((uint32_t)a->insns[i].imm + (pick(d, 2) ? 1u : UINT32_MAX));
 			return;
 		}
 	}

@@ -12,7 +12,8 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -fdebug-compilation-dir=. -std=gnu11 -
 # JIT=0: the interpreter only, as on processors that the JIT does not know (a BUILD of its own, please)
 JIT ?= 1
 ifeq ($(SAN),thread)
-JIT := 0 # TSan sees nothing of what machine code does
+# TSan sees nothing of what machine code does
+JIT := 0
 endif
 ifeq ($(JIT),0)
 HR_CFLAGS += -DACCEL_NO_JIT
@@ -70,6 +71,10 @@ objects: $(LIB_OBJS) $(BPF_OBJS)
 
 $(BUILD)/hotreg: $(BUILD)/vmm/main.o $(LIB_OBJS) $(BUILD)/embed.o
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+ifeq ($(JIT)$(findstring x86_64,$(shell $(CC) -dumpmachine)),1x86_64)
+else
+	@echo '$@: no JIT in this build (JIT=$(strip $(JIT)), $(shell $(CC) -dumpmachine)): programs are interpreted'
+endif
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

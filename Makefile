@@ -172,7 +172,8 @@ $(BUILD)/tests/unit/test_kvm_probe: LDFLAGS += -Wl,--wrap=ioctl,--wrap=open,--wr
 # A host that gives no executable memory.
 $(BUILD)/tests/unit/test_jit_objects: LDFLAGS += -Wl,--wrap=memfd_create
 
--include $(LIB_OBJS:.o=.d) $(BPF_OBJS:.o=.d) $(BUILD)/vmm/main.d $(UNIT_BINS:=.d) $(BUILD)/tests/fuzz/verify_mutate.d
+# Whatever has been compiled before, tests, fuzzers, benches and examples too.
+-include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
 # Programs that are wrong on purpose, for tests.
 TEST_PROGS := hpet_wrong hpet_version

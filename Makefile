@@ -152,7 +152,7 @@ uninstall:
 # ---- tests --------------------------------------------------------------------------------
 
 UNIT_BINS := $(UNIT_TESTS:%=$(BUILD)/tests/unit/%)
-tests: $(UNIT_BINS) $(BUILD)/tests/fuzz/verify_mutate
+tests: $(UNIT_BINS) $(BUILD)/tests/fuzz/verify_mutate $(BUILD)/tests/fuzz/equiv
 tsan-tests: $(TSAN_TESTS:%=$(BUILD)/tests/unit/%)
 # An archive, so that a test links only what it reaches and may bring a fake for a part of its own.
 $(BUILD)/libhotreg.a: $(LIB_OBJS) $(BUILD)/embed.o
@@ -244,8 +244,14 @@ $(BUILD)/guest/bootsect.img: tests/guest/bootsect.S
 $(BUILD)/tests/fuzz/verify_mutate: $(BUILD)/tests/fuzz/verify_mutate.o $(LIB_OBJS) $(BUILD)/embed.o
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# Models against programs, device by device; it stands between the machine, its interrupt controller and the engines.
+EQUIV_OBJS := $(addprefix $(BUILD)/tests/fuzz/,equiv.o equiv_world.o equiv_gen.o equiv_case.o)
+$(BUILD)/tests/fuzz/equiv: $(EQUIV_OBJS) $(LIB_OBJS) $(BUILD)/embed.o
+	$(CC) $(LDFLAGS) -Wl,--wrap=i8259_line,--wrap=engine_prepare -o $@ $^ $(LDLIBS)
+
 FUZZERS := fuzz_object fuzz_access fuzz_verify fuzz_jit fuzz_multiboot
 FUZZ_SECONDS ?= 600
+EQUIV_ACCESSES ?= 100000000
 CHECK_FUZZ_SECONDS ?= 60
 
 .PHONY: help setup-build setup-demo setup-check variants check check-only fuzz fuzzers demo bench format clean
@@ -254,7 +260,7 @@ help:
 	@echo 'make demo       install what is missing, build, boot the guests with acceleration off and on, show what it gained'
 	@echo 'make check      install what is missing, build, run all tests (ASan, UBSan, TSan and a minute of fuzzing included)'
 	@echo 'make bench      measure, paired with QEMU where it is installed; the figures of docs/performance.md'
-	@echo 'make fuzz       the fuzzers, $(FUZZ_SECONDS) s each (FUZZ_SECONDS=N)'
+	@echo 'make fuzz       the fuzzers, $(FUZZ_SECONDS) s each (FUZZ_SECONDS=N), then $(EQUIV_ACCESSES) accesses a device (EQUIV_ACCESSES=N)'
 	@echo 'make tests      build the unit tests only; build/tests/unit/test_X runs one'
 	@echo 'make guests     build the guests, the GRUB disk image and the programs that are wrong on purpose only'
 	@echo 'make lib        libhotreg-accel, the engine for other VMMs: static and shared, under build/lib/'
@@ -309,8 +315,9 @@ $(BUILD)/check.list: tests/list.txt Makefile
 	for t in $(TSAN_TESTS); do echo "$$t-tsan: $(BUILD)/tsan/tests/unit/$$t"; done; } > $@
 check-only: variants $(BUILD)/check.list
 	@BUILD=$(BUILD) scripts/check.sh $(BUILD)/check.list 2
-fuzz: setup-check fuzzers
+fuzz: setup-check fuzzers $(BUILD)/tests/fuzz/equiv
 	@for t in $(FUZZERS); do scripts/fuzz.sh $(BUILD)/fuzz/bin/$$t $(FUZZ_SECONDS) || exit 1; done
+	@$(BUILD)/tests/fuzz/equiv --accesses $(EQUIV_ACCESSES) --seed $$(date +%s) --out $(BUILD)/fuzz
 
 BENCHES := bench_access bench_jit
 .PHONY: benches examples

@@ -21,7 +21,7 @@ endif
 # Where an access passes: on some Intel processors a jump across a multiple of 32 bytes costs several cycles.
 ALIGN_JUMPS := $(shell $(CC) -Wa,-mbranches-within-32B-boundaries -x c -c -o /dev/null /dev/null 2>/dev/null && \
 	echo -Wa,-mbranches-within-32B-boundaries)
-$(BUILD)/accel/runtime.o $(BUILD)/accel/interp.o $(BUILD)/vmm/bus.o $(BUILD)/vmm/cpu_kvm.o: HR_CFLAGS += $(ALIGN_JUMPS)
+$(BUILD)/accel/runtime.o $(BUILD)/accel/runtime_string.o $(BUILD)/accel/interp.o $(BUILD)/vmm/bus.o $(BUILD)/vmm/cpu_kvm.o: HR_CFLAGS += $(ALIGN_JUMPS)
 ifneq ($(SAN),)
 HR_CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 ifeq ($(SAN),thread)
@@ -33,7 +33,7 @@ endif
 # ---- sources, one explicit list a folder --------------------------------------------------
 
 ACCEL := object mapdef elfcheck btfcheck reloc layout field insn disasm tnum range range_alu range_cmp verifier verify_state verify_code \
-	verify_insn verify_call verify_mem verify_report interp engine jit jit_alu jit_plan jit_x86 jit_mem runtime page
+	verify_insn verify_call verify_mem verify_report interp engine jit jit_alu jit_plan jit_x86 jit_mem runtime runtime_string page
 # `hotreg prog`: of the program, not of the library
 ACCEL_CMD := progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw progcmd_bench progcmd_bench_kernel rawprog sandbox
 VMM := options vm vm_run clock bus bus_check mem chardev event stats trace boot multiboot cpu_kvm kvm_state kvm_probe cpu_soft \
@@ -45,8 +45,8 @@ BPF_PROGS := i8254 hpet pmtimer ata
 
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
-UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_options test_trace test_vm test_vm_threads test_chardev test_stats
-UNIT_TESTS += test_runtime test_runtime_threads test_kernel_load
+UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_options test_trace test_vm test_vm_threads test_chardev test_stats
+UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_kernel_load
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz test_verify_kernel test_verify_limits
 UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818 test_timer_programs test_timer_threads
 UNIT_TESTS += test_cpu_soft test_soft_insn
@@ -55,7 +55,7 @@ UNIT_TESTS += test_jit test_jit_objects
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd test_rawprog
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
-TSAN_TESTS := test_runtime test_runtime_threads
+TSAN_TESTS := test_runtime test_runtime_threads test_bus_string
 TSAN_TESTS += test_cpu_soft
 TSAN_TESTS += test_bus test_vm_threads test_cpu_kvm
 TSAN_TESTS += test_timer_threads
@@ -161,8 +161,8 @@ $(BUILD)/libhotreg.a: $(LIB_OBJS) $(BUILD)/embed.o
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libhotreg.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 # The runtime by itself: programs are C functions, and the test stands between it and the kernel.
-$(BUILD)/tests/unit/test_runtime: $(BUILD)/tests/unit/test_runtime.o $(BUILD)/tests/unit/fake_object.o \
-		$(BUILD)/accel/page.o $(BUILD)/accel/field.o $(BUILD)/accel/runtime.o
+$(BUILD)/tests/unit/test_runtime $(BUILD)/tests/unit/test_runtime_string: $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o \
+		$(BUILD)/tests/unit/fake_object.o $(BUILD)/accel/page.o $(BUILD)/accel/field.o $(BUILD)/accel/runtime.o $(BUILD)/accel/runtime_string.o
 	$(CC) $(LDFLAGS) -Wl,--wrap=syscall,--wrap=write -o $@ $^ -lcmocka -pthread
 
 # KVM: the tests stand between hotreg and the kernel, to play other ones.
@@ -185,6 +185,7 @@ REFUSED := none version0 wrong_size pointer hole tail union bits int128 empty_ar
 TEST_OBJS := $(BUILD)/tests/obj/good.bpf.o $(BUILD)/tests/obj/maps.bpf.o $(REFUSED:%=$(BUILD)/tests/obj/refused_%.bpf.o)
 $(BUILD)/tests/unit/test_kernel_load $(BUILD)/tests/unit/test_jit_objects: | $(BUILD)/tests/obj/good.bpf.o $(BUILD)/examples/counter/counter.bpf.o
 $(BUILD)/tests/unit/test_runtime_threads: | $(BUILD)/tests/prog/threads.bpf.o
+$(BUILD)/tests/unit/test_bus_string: | $(BUILD)/tests/prog/fifo.bpf.o
 $(BUILD)/tests/unit/test_object $(BUILD)/tests/unit/test_elfcheck $(BUILD)/tests/unit/test_progcmd: | $(TEST_OBJS)
 $(BUILD)/tests/obj/good.bpf.o $(BUILD)/tests/obj/maps.bpf.o: $(BUILD)/tests/obj/%.bpf.o: tests/obj/%.bpf.c bpf/hr.h
 	@mkdir -p $(@D)

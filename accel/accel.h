@@ -16,8 +16,8 @@
  *  - accel_slot_shadow, _compare and _shadow_page of one slot: under one mutex of the caller's
  *  - accel_object_open mutes libbpf, whose print function belongs to the process, while it runs
  *
- * ABI. The shared library exports the functions declared here, with version HOTREG_ACCEL_1, and
- * nothing else. Structs that are only named here may change at any time. Those whose fields stand
+ * ABI. The shared library exports the functions declared here, with a version (HOTREG_ACCEL_1, and HOTREG_ACCEL_2 for
+ * what came with 1.1), and nothing else. Structs that are only named here may change at any time. Those whose fields stand
  * here never do: a function that comes to need a larger one gets another symbol version beside the
  * old one, which stays. struct hr_io and struct hr_page are also what compiled programs were built
  * for. Constants keep their values; new ones may come. tests/abi.c holds all this fast.
@@ -39,7 +39,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /* Of the engine as a library; the first number is the soname's. Read by the Makefile too. */
-#define ACCEL_VERSION "1.0.0"
+#define ACCEL_VERSION "1.1.0"
 
 #define ACCEL_MAX_CPUS 256
 
@@ -154,6 +154,14 @@ void accel_slot_set_eventfd(struct accel_slot *slot, int fd);
  * also when nothing is attached. No lock is taken. The caller fills io by the rules of struct hr_io; any offset is safe.
  */
 int accel_run(struct accel_slot *slot, struct hr_io *io);
+
+/*
+ * The same for a string access: `count` elements of io->size bytes (1, 2, 4 or 8) in `data`, one after the other, all at
+ * io->offset. Runs the program on each in turn until one punts, and returns how many were answered: a read's are in
+ * data. Below count: data from there on is untouched, and that next element, whose io->value is set, is the model's;
+ * the rest may be given to another call. One that was answered must not be done again. The page is let go now and then.
+ */
+uint32_t accel_run_string(struct accel_slot *slot, struct hr_io *io, uint32_t count, void *data);
 
 /* Counters of a slot, summed over vCPUs; a snapshot, may be taken while vCPUs run. */
 struct accel_counters {

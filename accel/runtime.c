@@ -19,60 +19,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "accel/engine.h"
 #include "accel/object.h"
-#include "accel/page.h"
+#include "accel/slot.h"
 
-/*
- * How long a program may wait for the page before the access goes to the model, whose mutex can
- * sleep. The page is held for tens of nanoseconds unless its holder was preempted, so waiting
- * longer than a few microseconds is never worth it.
- */
-#define BUSY_TRIES 64 /* looks at an odd word, a pause between them */
-#define TORN_TRIES 8  /* pure runs thrown away */
+#define TORN_TRIES 8 /* pure runs thrown away */
 #define LEAVE_SPINS 100
 #define LEAVE_SLEEP_NS 20000
-
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-
-/* A program on this slot: immutable once published, freed when no vCPU can be inside it. */
-struct attachment {
-	struct engine_code *code;
-	bool is_stateful;
-	struct page_object *po; /* keeps the object and its writable data */
-	struct prog_env env;
-	/* check mode: the same program over copies, at an instant given with each run */
-	struct engine_code *shadow_code;
-	struct prog_env shadow_env;
-};
-
-/* One vCPU's part; no cache line is shared with another's. Only the vCPU's own thread stores. */
-struct slot_cpu {
-	_Alignas(64) _Atomic uint32_t inside; /* odd: in accel_run(); counts entries and exits */
-	_Atomic uint64_t answered;
-	_Atomic uint64_t punted;
-	_Atomic uint64_t retried;
-	_Atomic uint64_t busy;
-	_Atomic uint64_t why[256];
-};
-
-struct accel_slot {
-	/* read by every access, written by attach and set_eventfd only */
-	_Alignas(64) _Atomic(struct attachment *) current;
-	struct hr_page *data; /* constant after init, like all up to lock */
-	unsigned cpu_count;
-	bool expedited; /* membarrier works: accel_run() needs no fence */
-	_Atomic int eventfd;
-	enum accel_effect allow;
-	const struct accel_clock *clock;
-	struct accel_page *page;
-	struct hr_page *shadow_page; /* check mode: under the device's mutex */
-	long shadow_diff;	     /* first byte a punting shadow run changed, else -1 */
-	bool shadow_answered;
-	pthread_mutex_t lock; /* attach, detach, set_eventfd */
-	struct slot_cpu cpu[];
-};
+#define BATCH_MOST 64	 /* elements of a string under one hold of the page */
+#define BATCH_INSNS 4096 /* and about as many instructions, what a model may have to wait for */
 
 static int membarrier(int cmd)
 {
@@ -118,34 +72,6 @@ int accel_slot_new(struct accel_page *page, const struct accel_clock *clock, uns
 	pthread_mutex_init(&slot->lock, NULL);
 	*out = slot;
 	return 0;
-}
-
-/*
- * Entry and exit. The entering vCPU stores `inside` and then loads `current`; a writer exchanges
- * `current` and then loads `inside`. One of the two must see the other's store, which takes a full
- * barrier between store and load on both sides. With membarrier(2) the writer provides both: on
- * return every thread of the process has passed one, so the vCPU needs the compiler only. Without
- * it, sequentially consistent operations order the four accesses at the price of one locked
- * instruction an access.
- */
-static inline struct attachment *slot_enter(struct accel_slot *slot, struct slot_cpu *cpu)
-{
-	const uint32_t inside = atomic_load_explicit(&cpu->inside, memory_order_relaxed) + 1;
-
-	if (likely(slot->expedited)) {
-		atomic_store_explicit(&cpu->inside, inside, memory_order_relaxed);
-		atomic_signal_fence(memory_order_seq_cst);
-		return atomic_load_explicit(&slot->current, memory_order_acquire);
-	}
-	atomic_exchange_explicit(&cpu->inside, inside, memory_order_seq_cst);
-	return atomic_load_explicit(&slot->current, memory_order_seq_cst);
-}
-
-/* Release: whoever sees the even number also sees that we are done with what we used. Nobody else stores it. */
-static inline void slot_leave(struct slot_cpu *cpu)
-{
-	atomic_store_explicit(
-		&cpu->inside, atomic_load_explicit(&cpu->inside, memory_order_relaxed) + 1, memory_order_release);
 }
 
 /*
@@ -237,6 +163,13 @@ static int shadow_env_init(struct accel_slot *slot, struct attachment *att)
 	return 0;
 }
 
+static uint32_t batch_of(const struct prog *prog)
+{
+	const uint64_t runs = BATCH_INSNS / (prog->worst_case ? prog->worst_case : 1);
+
+	return runs > BATCH_MOST ? BATCH_MOST : runs ? (uint32_t)runs : 1;
+}
+
 static int attachment_new(struct accel_slot *slot, struct accel_object *obj, const struct prog *prog,
 	struct attachment **out, struct accel_err *err)
 {
@@ -251,6 +184,7 @@ static int attachment_new(struct accel_slot *slot, struct accel_object *obj, con
 		return ret;
 	}
 	att->is_stateful = prog->effect == ACCEL_STATEFUL;
+	att->batch = batch_of(prog);
 	for (unsigned i = 0; i < accel_object_map_count(obj); i++)
 		prog_env_set_map(&att->env, i, accel_object_map(obj, i), att->po->map_base[i]);
 	att->env.clock = slot->clock;
@@ -329,14 +263,7 @@ void accel_slot_set_eventfd(struct accel_slot *slot, int fd)
 	pthread_mutex_unlock(&slot->lock);
 }
 
-static inline void count(_Atomic uint64_t *counter)
-{
-	uint64_t n = atomic_load_explicit(counter, memory_order_relaxed);
-
-	atomic_store_explicit(counter, n + 1, memory_order_relaxed);
-}
-
-__attribute__((cold, noinline)) static void ring(struct accel_slot *slot)
+__attribute__((cold, noinline)) void slot_ring(struct accel_slot *slot)
 {
 	static const uint64_t one = 1;
 	int fd = atomic_load_explicit(&slot->eventfd, memory_order_seq_cst);
@@ -346,15 +273,10 @@ __attribute__((cold, noinline)) static void ring(struct accel_slot *slot)
 		;
 }
 
-/*
- * A program that stores nothing shared. Its answer counts only if the page was at rest and the
- * same from before its first load to after its last; a punt counts in any case, since sending an
- * access to the model is always right. False: the page stayed busy.
- */
-static bool run_pure(const struct attachment *att, struct hr_page *page, struct slot_cpu *cpu, struct hr_io *io,
+bool slot_run_pure(const struct attachment *att, struct hr_page *page, struct slot_cpu *cpu, struct hr_io *io,
 	unsigned torn, uint64_t *verdict)
 {
-	for (unsigned busy = 0; busy < BUSY_TRIES && torn < TORN_TRIES;) {
+	for (unsigned busy = 0; busy < SLOT_BUSY_TRIES && torn < TORN_TRIES;) {
 		uint32_t seq = page_seq_load(page);
 
 		if (seq & 1) {
@@ -367,7 +289,7 @@ static bool run_pure(const struct attachment *att, struct hr_page *page, struct 
 		if (page_seq_unchanged(page, seq))
 			return true;
 		torn++;
-		count(&cpu->retried);
+		slot_count(&cpu->retried, 1);
 	}
 	return false;
 }
@@ -387,28 +309,36 @@ static bool run_stateful(const struct attachment *att, struct hr_page *page, str
 {
 	uint32_t even;
 
-	for (unsigned tries = 0; !page_seq_try_acquire(page, &even);) {
-		if (++tries == BUSY_TRIES)
-			return false;
-		cpu_relax();
-	}
+	if (!slot_hold_page(page, &even))
+		return false;
 	io->result = 0;
 	*verdict = engine_run(att->code, io);
-	page_seq_release(page, *verdict == HR_ANSWER || *verdict == HR_ANSWER_RING ? even + 2 : even);
+	page_seq_release(page, slot_is_answer(*verdict) ? even + 2 : even);
 	return true;
+}
+
+void slot_count_punt(struct slot_cpu *cpu, uint64_t verdict)
+{
+	slot_count(&cpu->punted, 1);
+	slot_count(&cpu->why[verdict >> 8 & 0xff], 1);
+}
+
+void slot_count_busy(struct slot_cpu *cpu)
+{
+	slot_count_punt(cpu, HR_PUNT);
+	slot_count(&cpu->busy, 1);
 }
 
 /* Counts a verdict and leaves in io what the caller may see of it. Returns HR_ANSWER or 0. */
 static int settle(struct slot_cpu *cpu, struct hr_io *io, uint64_t verdict)
 {
-	if (verdict == HR_ANSWER || verdict == HR_ANSWER_RING) {
+	if (slot_is_answer(verdict)) {
 		io->result = hr_mask(io->result, io->size);
-		count(&cpu->answered);
+		slot_count(&cpu->answered, 1);
 		return HR_ANSWER;
 	}
 	io->result = 0;
-	count(&cpu->punted);
-	count(&cpu->why[verdict >> 8 & 0xff]);
+	slot_count_punt(cpu, verdict);
 	return 0;
 }
 
@@ -419,7 +349,7 @@ static __attribute__((noinline)) int leave_with(
 	int ret = settle(cpu, io, verdict);
 
 	if (verdict == HR_ANSWER_RING)
-		ring(slot);
+		slot_ring(slot);
 	slot_leave(cpu);
 	return ret;
 }
@@ -431,19 +361,17 @@ static __attribute__((noinline)) int run_and_leave(
 	uint64_t verdict = HR_PUNT;
 
 	if (att->is_stateful ? run_stateful(att, slot->data, io, &verdict)
-			     : run_pure(att, slot->data, cpu, io, torn, &verdict))
+			     : slot_run_pure(att, slot->data, cpu, io, torn, &verdict))
 		return leave_with(slot, cpu, io, verdict);
 	io->result = 0;
-	count(&cpu->punted);
-	count(&cpu->busy);
-	count(&cpu->why[0]);
+	slot_count_busy(cpu);
 	slot_leave(cpu);
 	return 0;
 }
 
 /*
  * Laid out for the usual case, a pure program that answers over a page at rest: the first turn of
- * run_pure() stands here, and what is needed after it is kept small.
+ * slot_run_pure() stands here, and what is needed after it is kept small.
  */
 int accel_run(struct accel_slot *slot, struct hr_io *io)
 {
@@ -469,7 +397,7 @@ int accel_run(struct accel_slot *slot, struct hr_io *io)
 	io->result = 0;
 	verdict = engine_run(att->code, io);
 	if (unlikely(!page_seq_unchanged(slot->data, seq))) {
-		count(&cpu->retried);
+		slot_count(&cpu->retried, 1);
 		/* still inside: what is current now is as safe to use as what was, and need not be kept until here */
 		att = atomic_load_explicit(&slot->current, memory_order_acquire);
 		if (att)
@@ -479,7 +407,7 @@ int accel_run(struct accel_slot *slot, struct hr_io *io)
 	if (unlikely(verdict != HR_ANSWER))
 		return leave_with(slot, cpu, io, verdict);
 	io->result &= UINT64_MAX >> (-8 * io->size & 63); /* hr_mask(), for the four sizes that there are */
-	count(&cpu->answered);
+	slot_count(&cpu->answered, 1);
 	slot_leave(cpu);
 	return HR_ANSWER;
 }
@@ -536,7 +464,7 @@ static uint64_t shadow_run(struct accel_slot *slot, struct attachment *att, stru
 	att->shadow_env.frozen_ns = now_ns;
 	io->result = 0;
 	verdict = engine_run(att->shadow_code, io);
-	slot->shadow_answered = verdict == HR_ANSWER || verdict == HR_ANSWER_RING;
+	slot->shadow_answered = slot_is_answer(verdict);
 	slot->shadow_diff = slot->shadow_answered ? -1 : page_diff(slot);
 	if (slot->shadow_answered && att->is_stateful)
 		copy_bss(att, &att->shadow_env, &att->env);

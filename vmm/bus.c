@@ -448,6 +448,58 @@ static bool do_whole_string(struct bus *bus, struct io_req *req)
 	return true;
 }
 
+static void load_element(struct io_req *req, const uint8_t *element)
+{
+	req->io.value = 0;
+	if (req->io.is_write)
+		memcpy(&req->io.value, element, req->io.size);
+}
+
+static void store_element(const struct io_req *req, uint8_t *element)
+{
+	if (!req->io.is_write)
+		memcpy(element, &req->io.result, req->io.size);
+}
+
+/* The element that the program has just passed on, or for which it is gone. */
+static void do_punted_element(struct bus *bus, struct range *range, struct io_req *req, uint8_t *element)
+{
+	enum bus_outcome outcome = accel_slot_attached(range->slot) ? BUS_PUNTED : BUS_MODEL;
+	uint64_t start = bus->stats ? stats_ticks() : 0;
+
+	load_element(req, element);
+	do_model(range, req);
+	store_element(req, element);
+	if (bus->stats)
+		stats_note(range->stats, req, outcome, stats_ticks() - start, 1);
+}
+
+/*
+ * Elements from the start of `data` through the program of the range they all go to, and behind them
+ * the one on which it punted through the model. Returns how many were done; 0: there is no program, or each element
+ * must be looked at by itself.
+ */
+static uint32_t do_program_string(struct bus *bus, struct io_req *req, uint8_t *data, uint32_t count)
+{
+	uint32_t offset = 0, done;
+	struct range *range = find_at(bus, req->bus, req->addr, &offset);
+	uint64_t start;
+
+	if (bus->mode != ACCEL_ON || bus->trace || !range || !fits(range, offset, req->addr, req->io.size) ||
+		!has_program(bus, range))
+		return 0;
+	start = bus->stats ? stats_ticks() : 0;
+	req->io.offset = offset;
+	done = accel_run_string(range->slot, &req->io, count, data);
+	if (bus->stats && done > 0)
+		stats_note(range->stats, req, BUS_ANSWERED, stats_ticks() - start, done);
+	if (done < count) {
+		do_punted_element(bus, range, req, data + (size_t)done * req->io.size);
+		done++;
+	}
+	return done;
+}
+
 static __attribute__((noinline)) void do_string(struct bus *bus, struct io_req *req)
 {
 	const uint32_t count = req->count;
@@ -458,15 +510,17 @@ static __attribute__((noinline)) void do_string(struct bus *bus, struct io_req *
 		return;
 	req->count = 1;
 	req->data = NULL;
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < count;) {
 		uint8_t *element = data + (size_t)i * size;
+		uint32_t done = do_program_string(bus, req, element, count - i);
 
-		req->io.value = 0;
-		if (req->io.is_write)
-			memcpy(&req->io.value, element, size);
-		do_single(bus, req);
-		if (!req->io.is_write)
-			memcpy(element, &req->io.result, size);
+		if (done == 0) {
+			load_element(req, element);
+			do_single(bus, req);
+			store_element(req, element);
+			done = 1;
+		}
+		i += done;
 	}
 	req->count = count;
 	req->data = data;

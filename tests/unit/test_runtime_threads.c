@@ -183,6 +183,58 @@ static void no_lost_update(void **state)
 	assert_int_equal(io.result, answered + 1);
 }
 
+#define STRING 200 /* elements, of which one is passed on */
+
+/* What an access of a VMM's `rep outs` does: the model adds what the program passes on. */
+static void *add_strings(void *opaque)
+{
+	struct vcpu *v = opaque;
+	uint64_t data[STRING];
+
+	for (unsigned i = 0; i < STRING; i++)
+		data[i] = i == STRING / 2 ? 0 : 3;
+	for (v->loops = 0; v->loops < VCPU_ACCESSES / STRING || v->answered == 0; v->loops++) {
+		for (uint32_t done = 0; done < STRING;) {
+			struct hr_io io = {.size = 8, .is_write = 1, .vcpu = v->index};
+			uint32_t n = accel_run_string(v->slot, &io, STRING - done, data + done);
+
+			v->answered += n;
+			done += n;
+			if (done < STRING)
+				v->bad += io.value != data[done];
+			if (done < STRING && data[done] == 0)
+				done++;
+			else if (done < STRING)
+				sched_yield(); /* the page was busy: again from there */
+		}
+	}
+	return NULL;
+}
+
+static void strings_lose_and_repeat_nothing(void **state)
+{
+	struct fix *f = *state;
+	struct vcpu v[2] = {{.slot = f->slot, .index = 0}, {.slot = f->slot, .index = 1}};
+	struct hr_io io = {.size = 8, .is_write = 1, .value = 1};
+	uint64_t answered;
+	pthread_t t[2];
+
+	attach(f, "add");
+	for (unsigned i = 0; i < 2; i++)
+		pthread_create(&t[i], NULL, add_strings, &v[i]);
+	for (unsigned n = 0; n < MODEL_CHANGES; n++) {
+		accel_page_begin(f->page);
+		HR_STORE(f->st->sum, HR_LOAD(f->st->sum) + 1);
+		accel_page_end(f->page);
+	}
+	join_both(v, t);
+	answered = v[0].answered + v[1].answered;
+	assert_int_equal(answered, (v[0].loops + v[1].loops) * (STRING - 1));
+	assert_int_equal(f->st->sum, MODEL_CHANGES + 3 * answered);
+	assert_int_equal(accel_run(f->slot, &io), HR_ANSWER);
+	assert_int_equal(io.result, answered + 1);
+}
+
 static void *read_constant(void *opaque)
 {
 	struct vcpu *v = opaque;
@@ -225,6 +277,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		CASE(no_torn_answer),
 		CASE(no_lost_update),
+		CASE(strings_lose_and_repeat_nothing),
 		CASE(replaced_while_it_runs),
 	};
 	char *slash = argc ? strrchr(argv[0], '/') : NULL;

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * slot.h: a slot from the inside: what is attached, each vCPU's part of it, and how a vCPU goes
+ * in and out. Internal to accel/; shared by runtime.c and runtime_string.c.
+ *
+ * What a slot points at is immutable once published; a vCPU that is inside keeps what it picked up alive.
+ */
+#ifndef ACCEL_SLOT_H
+#define ACCEL_SLOT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "accel/engine.h"
+#include "accel/page.h"
+
+/*
+ * How long a program may wait for the page before the access goes to the model, whose mutex can
+ * sleep. The page is held for tens of nanoseconds unless its holder was preempted, so waiting
+ * longer than a few microseconds is never worth it.
+ */
+#define SLOT_BUSY_TRIES 64 /* looks at an odd word, a pause between them */
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* A program on this slot: immutable once published, freed when no vCPU can be inside it. */
+struct attachment {
+	struct engine_code *code;
+	bool is_stateful;
+	uint32_t batch;		/* elements of a string that run under one hold of the page */
+	struct page_object *po; /* keeps the object and its writable data */
+	struct prog_env env;
+	/* check mode: the same program over copies, at an instant given with each run */
+	struct engine_code *shadow_code;
+	struct prog_env shadow_env;
+};
+
+/* One vCPU's part; no cache line is shared with another's. Only the vCPU's own thread stores. */
+struct slot_cpu {
+	_Alignas(64) _Atomic uint32_t inside; /* odd: in accel_run(); counts entries and exits */
+	_Atomic uint64_t answered;
+	_Atomic uint64_t punted;
+	_Atomic uint64_t retried;
+	_Atomic uint64_t busy;
+	_Atomic uint64_t why[256];
+};
+
+struct accel_slot {
+	/* read by every access, written by attach and set_eventfd only */
+	_Alignas(64) _Atomic(struct attachment *) current;
+	struct hr_page *data; /* constant after init, like all up to lock */
+	unsigned cpu_count;
+	bool expedited; /* membarrier works: accel_run() needs no fence */
+	_Atomic int eventfd;
+	enum accel_effect allow;
+	const struct accel_clock *clock;
+	struct accel_page *page;
+	struct hr_page *shadow_page; /* check mode: under the device's mutex */
+	long shadow_diff;	     /* first byte a punting shadow run changed, else -1 */
+	bool shadow_answered;
+	pthread_mutex_t lock; /* attach, detach, set_eventfd */
+	struct slot_cpu cpu[];
+};
+
+/*
+ * Entry and exit. The entering vCPU stores `inside` and then loads `current`; a writer exchanges
+ * `current` and then loads `inside`. One of the two must see the other's store, which takes a full
+ * barrier between store and load on both sides. With membarrier(2) the writer provides both: on
+ * return every thread of the process has passed one, so the vCPU needs the compiler only. Without
+ * it, sequentially consistent operations order the four accesses at the price of one locked
+ * instruction an access.
+ */
+static inline struct attachment *slot_enter(struct accel_slot *slot, struct slot_cpu *cpu)
+{
+	const uint32_t inside = atomic_load_explicit(&cpu->inside, memory_order_relaxed) + 1;
+
+	if (likely(slot->expedited)) {
+		atomic_store_explicit(&cpu->inside, inside, memory_order_relaxed);
+		atomic_signal_fence(memory_order_seq_cst);
+		return atomic_load_explicit(&slot->current, memory_order_acquire);
+	}
+	atomic_exchange_explicit(&cpu->inside, inside, memory_order_seq_cst);
+	return atomic_load_explicit(&slot->current, memory_order_seq_cst);
+}
+
+/* Release: whoever sees the even number also sees that we are done with what we used. Nobody else stores it. */
+static inline void slot_leave(struct slot_cpu *cpu)
+{
+	atomic_store_explicit(
+		&cpu->inside, atomic_load_explicit(&cpu->inside, memory_order_relaxed) + 1, memory_order_release);
+}
+
+static inline void slot_count(_Atomic uint64_t *counter, uint64_t by)
+{
+	uint64_t n = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, n + by, memory_order_relaxed);
+}
+
+static inline bool slot_is_answer(uint64_t verdict)
+{
+	return verdict == HR_ANSWER || verdict == HR_ANSWER_RING;
+}
+
+/* Takes the sequence word for a stateful program; false: the page stayed busy. */
+static inline bool slot_hold_page(struct hr_page *page, uint32_t *even)
+{
+	for (unsigned tries = 0; !page_seq_try_acquire(page, even);) {
+		if (++tries == SLOT_BUSY_TRIES)
+			return false;
+		cpu_relax();
+	}
+	return true;
+}
+
+/*
+ * A program that stores nothing shared, over a page that changed `torn` times already. Its answer counts only if
+ * the page was at rest and the same from before its first load to after its last; a punt counts in any case, since
+ * sending an access to the model is always right. False: the page stayed busy.
+ */
+bool slot_run_pure(const struct attachment *att, struct hr_page *page, struct slot_cpu *cpu, struct hr_io *io,
+	unsigned torn, uint64_t *verdict);
+
+/* Counts what is no answer: a punt, or (busy) a page that could not be had. */
+void slot_count_punt(struct slot_cpu *cpu, uint64_t verdict);
+void slot_count_busy(struct slot_cpu *cpu);
+
+/* Signals the slot's eventfd. Inside the slot, the page let go. */
+void slot_ring(struct accel_slot *slot);
+
+#endif

@@ -448,6 +448,9 @@ static long page_diff(const struct accel_slot *slot)
 {
 	const uint8_t *real = (const uint8_t *)slot->data, *copy = (const uint8_t *)slot->shadow_page;
 
+	if (memcmp(real + sizeof(slot->data->seq), copy + sizeof(slot->data->seq),
+		    slot->page->size - sizeof(slot->data->seq)) == 0)
+		return -1;
 	for (uint32_t i = sizeof(slot->data->seq); i < slot->page->size; i++) {
 		if (real[i] != copy[i])
 			return (long)i;

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * ata.h: what the guest sees of the ATA channel's registers, once for the model and for its
- * programs. One device at most, number 0; the commands and the data port are the model's alone,
- * and so is every write: they move data or raise an interrupt.
+ * ata.h: what the guest sees of the ATA channel, once for the model and for its programs: the task
+ * file, status, and the block that the data port moves. One device at most, number 0. What follows
+ * from a command, from the end of a block or from device control is the model's alone, and so is
+ * the interrupt line: the functions here say what would move it.
+ *
+ * Those that store are called by a program that holds the page or by the model in its bracket.
  */
 #ifndef BPF_ATA_H
 #define BPF_ATA_H
 
 #include "bpf/hr.h"
 
-#define ATA_STATE_VERSION 1
+#define ATA_STATE_VERSION 2
 
 /* Offsets from 0x1f0, as read. */
 enum { ATA_DATA, ATA_ERROR, ATA_NSECT, ATA_LBAL, ATA_LBAM, ATA_LBAH, ATA_DEVICE, ATA_STATUS };
+#define ATA_FEATURES ATA_ERROR /* as written */
 
 #define ATA_BSY 0x80u
 #define ATA_DRDY 0x40u
@@ -30,21 +34,38 @@ enum { ATA_DATA, ATA_ERROR, ATA_NSECT, ATA_LBAL, ATA_LBAM, ATA_LBAH, ATA_DEVICE,
 
 /* Nobody drives the bus of an empty channel; the host pulls D7 down, so that BSY reads 0 [ATA-6]. */
 #define ATA_FLOATS 0x7fu
+#define ATA_FLOATS_WORDS 0xff7fff7fu
+
+#define ATA_MAX_MULTIPLE 16u /* sectors of the largest block */
+#define ATA_SECTOR_WORDS 256u
+#define ATA_BLOCK_WORDS (ATA_MAX_MULTIPLE * ATA_SECTOR_WORDS) /* a power of two: what indices are masked with */
+
+/* Which way the data port moves words. */
+enum ata_phase {
+	ATA_IDLE,
+	ATA_TO_HOST,
+	ATA_FROM_HOST,
+	ATA_AT_WORK, /* the model is in the middle of an access: what is in the page is not to be seen yet */
+};
 
 struct ata_state {
 	int64_t offset_ns; /* no register of this device depends on time */
-	uint8_t present;   /* 1: device 0 is attached */
-	uint8_t irq;	   /* 1: device 0 has an interrupt pending */
-	uint8_t status;	   /* device 0's */
+	/* up to the block: with the page's head one cache line, all that most accesses look at */
+	uint8_t phase;	 /* enum ata_phase; never ATA_AT_WORK while the device is at rest */
+	uint8_t is_last; /* ATA_TO_HOST: no block follows, so that its end is only the end of DRQ */
+	uint8_t present; /* 1: device 0 is attached */
+	uint8_t irq;	 /* 1: device 0 has an interrupt pending */
+	uint8_t status;	 /* device 0's */
 	uint8_t error;
 	uint8_t control;
-	uint8_t device;
-	/* [0] as last written, [1] the contents before that */
-	uint8_t nsect[2];
-	uint8_t lbal[2];
-	uint8_t lbam[2];
-	uint8_t lbah[2];
-	uint8_t pad[2];
+	uint8_t pad1;
+	/* by offset, 1 to 6: as last written, and the contents before that */
+	uint8_t reg[8];
+	uint8_t prev[8];
+	uint32_t pos, len; /* words of data[]: the next one, and those of the block */
+	uint8_t pad2[8];
+	/* Only stateful programs and the model touch it, so that it needs no HR_LOAD there. */
+	uint16_t data[ATA_BLOCK_WORDS];
 };
 
 struct ata_page {
@@ -52,43 +73,129 @@ struct ata_page {
 	struct ata_state s;
 };
 
+static inline bool ata_is_at_work(const struct ata_state *s)
+{
+	return HR_LOAD(s->phase) == ATA_AT_WORK;
+}
+
+static inline bool ata_is_dev1(const struct ata_state *s)
+{
+	return HR_LOAD(s->reg[ATA_DEVICE]) & ATA_DEV1;
+}
+
+/* INTRQ: device 0 drives it only while it is selected and nIEN is 0. */
+static inline bool ata_intrq(const struct ata_state *s)
+{
+	return HR_LOAD(s->irq) && !(HR_LOAD(s->control) & ATA_NIEN) && !ata_is_dev1(s);
+}
+
+/* ---- reading ---- */
+
 /* The status register; device 0 shows 00h in the place of an absent device 1 ([ATA-6] 9.16.1). */
 static inline uint8_t ata_status(const struct ata_state *s)
 {
 	if (!HR_LOAD(s->present))
 		return ATA_FLOATS;
-	return HR_LOAD(s->device) & ATA_DEV1 ? 0 : HR_LOAD(s->status);
+	return ata_is_dev1(s) ? 0 : HR_LOAD(s->status);
 }
 
-/* Whether a read of the status register would change anything. */
-static inline bool ata_status_acks(const struct ata_state *s)
+/* Reading status, and not alternate status, acknowledges the interrupt of the selected device. */
+static inline uint8_t ata_read_status(struct ata_state *s)
 {
-	return HR_LOAD(s->irq) && !(HR_LOAD(s->device) & ATA_DEV1);
+	if (HR_LOAD(s->irq) && !ata_is_dev1(s))
+		HR_STORE(s->irq, 0);
+	return ata_status(s);
 }
 
-/* Registers 1 to 7. */
+/* Registers 1 to 6. HOB shows the previous contents of those that 48-bit addresses have: 2 to 5. */
 static inline uint8_t ata_read(const struct ata_state *s, uint32_t offset)
 {
-	bool hob = HR_LOAD(s->control) & ATA_HOB;
-
 	if (!HR_LOAD(s->present))
 		return ATA_FLOATS;
-	switch (offset) {
-	case ATA_ERROR:
+	if (offset == ATA_ERROR)
 		return HR_LOAD(s->error);
-	case ATA_NSECT:
-		return hob ? HR_LOAD(s->nsect[1]) : HR_LOAD(s->nsect[0]);
-	case ATA_LBAL:
-		return hob ? HR_LOAD(s->lbal[1]) : HR_LOAD(s->lbal[0]);
-	case ATA_LBAM:
-		return hob ? HR_LOAD(s->lbam[1]) : HR_LOAD(s->lbam[0]);
-	case ATA_LBAH:
-		return hob ? HR_LOAD(s->lbah[1]) : HR_LOAD(s->lbah[0]);
-	case ATA_DEVICE:
-		return HR_LOAD(s->device);
-	default:
-		return ata_status(s);
+	if (offset != ATA_DEVICE && (HR_LOAD(s->control) & ATA_HOB))
+		return HR_LOAD(s->prev[offset & 7]);
+	return HR_LOAD(s->reg[offset & 7]);
+}
+
+/* ---- writing ---- */
+
+/* [ATA-6] leaves open what a write does while BSY or DRQ is set. Here: nothing. */
+static inline bool ata_ignores_writes(const struct ata_state *s)
+{
+	return !HR_LOAD(s->present) || (HR_LOAD(s->status) & (ATA_BSY | ATA_DRQ));
+}
+
+/* Whether a write to registers 1 to 6, not ignored, would raise or lower INTRQ: a device is selected. */
+static inline bool ata_write_moves_intrq(const struct ata_state *s, uint32_t offset, uint8_t v)
+{
+	return offset == ATA_DEVICE && HR_LOAD(s->irq) && !(HR_LOAD(s->control) & ATA_NIEN) &&
+	       ((HR_LOAD(s->reg[ATA_DEVICE]) ^ v) & ATA_DEV1);
+}
+
+/* Any write to the command block that is not ignored takes HOB back. */
+static inline void ata_clear_hob(struct ata_state *s)
+{
+	HR_STORE(s->control, HR_LOAD(s->control) & ~ATA_HOB);
+}
+
+/* Registers 1 to 6. Both devices take the write, whichever is selected. */
+static inline void ata_write(struct ata_state *s, uint32_t offset, uint8_t v)
+{
+	ata_clear_hob(s);
+	HR_STORE(s->prev[offset & 7], HR_LOAD(s->reg[offset & 7]));
+	HR_STORE(s->reg[offset & 7], v);
+}
+
+/* ---- the data port ---- */
+
+/*
+ * The words before `pos` have been moved; at most `len`. False, with nothing changed: that is the
+ * end of a block after which the disk has something to do.
+ */
+static inline bool ata_advance(struct ata_state *s, uint32_t pos)
+{
+	if (pos == HR_LOAD(s->len)) {
+		if (HR_LOAD(s->phase) != ATA_TO_HOST || !HR_LOAD(s->is_last))
+			return false;
+		/* the last block's interrupt was before it: this is only the end of DRQ */
+		HR_STORE(s->phase, ATA_IDLE);
+		HR_STORE(s->status, ATA_DRDY | ATA_DSC);
 	}
+	HR_STORE(s->pos, pos);
+	return true;
+}
+
+/* Moves `count` words, 1 or 2, as far as they are the block's. False, with nothing changed: the model's work. */
+static inline bool ata_data_in(struct ata_state *s, uint32_t count, uint32_t *words)
+{
+	uint32_t pos = HR_LOAD(s->pos);
+
+	if (HR_LOAD(s->phase) != ATA_TO_HOST) { /* nothing to move: nobody drives the bus */
+		*words = HR_LOAD(s->present) ? ~0u : ATA_FLOATS_WORDS;
+		return true;
+	}
+	if (pos + count > HR_LOAD(s->len) || !ata_advance(s, pos + count))
+		return false;
+	*words = s->data[pos & (ATA_BLOCK_WORDS - 1)];
+	if (count == 2)
+		*words |= (uint32_t)s->data[(pos + 1) & (ATA_BLOCK_WORDS - 1)] << 16;
+	return true;
+}
+
+static inline bool ata_data_out(struct ata_state *s, uint32_t count, uint32_t words)
+{
+	uint32_t pos = HR_LOAD(s->pos);
+
+	if (HR_LOAD(s->phase) != ATA_FROM_HOST)
+		return true;
+	if (pos + count > HR_LOAD(s->len) || !ata_advance(s, pos + count))
+		return false;
+	s->data[pos & (ATA_BLOCK_WORDS - 1)] = (uint16_t)words;
+	if (count == 2)
+		s->data[(pos + 1) & (ATA_BLOCK_WORDS - 1)] = (uint16_t)(words >> 16);
+	return true;
 }
 
 #endif

@@ -2,8 +2,9 @@
 /*
  * ata.c: the task file, the data port and the resets of the ATA channel [ATA-6]. Disk I/O and
  * the interrupt line stay outside page_begin()/page_end(): a command works first, then shows its
- * outcome in the page, then moves the line. The programs only read the page, so the model, alone
- * under its mutex, may read it without the bracket.
+ * outcome in the page, then moves the line. Programs store to the page too, but not while the phase
+ * is ATA_AT_WORK, and nothing that would move INTRQ. A program that --prog brought may not keep to
+ * that: what is taken from the page is loaded once, and bounded.
  */
 #include "devices/ata.h"
 
@@ -14,52 +15,69 @@
 
 #define CMD_DIAGNOSTIC 0x90
 
-/* INTRQ: device 0 drives it only while it is selected and nIEN is 0. */
-static void update_irq(struct ata *ata)
+/* Ends a change of the page, and moves the line to where it belongs now. */
+static void end_change(struct ata *ata)
 {
-	const struct ata_state *s = ata_state(ata);
+	bool level = ata_intrq(ata_state(ata));
 
-	irq_set(&ata->irq, s->irq && !(s->control & ATA_NIEN) && !(s->device & ATA_DEV1));
+	page_end(&ata->dev);
+	irq_set(&ata->irq, level);
 }
 
-void ata_set_status(struct ata *ata, uint8_t status, uint8_t error, bool with_irq)
+/* In the bracket: status and error, an interrupt with them, and what the data port does from here on. */
+static void show(struct ata *ata, enum ata_phase phase, uint8_t status, uint8_t error, bool with_irq)
 {
 	struct ata_state *s = ata_state(ata);
 
-	page_begin(&ata->dev);
+	HR_STORE(s->phase, phase);
 	HR_STORE(s->status, status);
 	HR_STORE(s->error, error);
 	if (with_irq)
 		HR_STORE(s->irq, 1);
-	page_end(&ata->dev);
-	update_irq(ata);
 }
 
 void ata_finish(struct ata *ata, uint8_t error)
 {
-	ata->phase = ATA_IDLE;
-	ata_set_status(ata, ATA_DRDY | ATA_DSC | (error ? ATA_ERR : 0), error, true);
+	page_begin(&ata->dev);
+	show(ata, ATA_IDLE, ATA_DRDY | ATA_DSC | (error ? ATA_ERR : 0), error, true);
+	end_change(ata);
 }
 
-void ata_set_drq(struct ata *ata, bool with_irq)
+void ata_set_drq(struct ata *ata, enum ata_phase phase, uint32_t sectors, bool with_irq)
 {
-	ata_set_status(ata, ATA_DRDY | ATA_DSC | ATA_DRQ, 0, with_irq);
+	struct ata_state *s = ata_state(ata);
+
+	page_begin(&ata->dev);
+	HR_STORE(s->pos, 0);
+	HR_STORE(s->len, sectors * ATA_SECTOR_WORDS);
+	HR_STORE(s->is_last, phase == ATA_TO_HOST && ata->left == sectors);
+	show(ata, phase, ATA_DRDY | ATA_DSC | ATA_DRQ, 0, with_irq);
+	end_change(ata);
 }
 
-void ata_set_signature(struct ata_state *s)
+/* In the bracket: the values that a reset or a diagnostic leaves in the task file ([ATA-6] Signature). */
+static void set_signature(struct ata_state *s)
 {
 	HR_STORE(s->error, ATA_DIAG_PASSED);
-	HR_STORE(s->nsect[0], 1);
-	HR_STORE(s->lbal[0], 1);
-	HR_STORE(s->lbam[0], 0);
-	HR_STORE(s->lbah[0], 0);
-	HR_STORE(s->device, 0);
+	HR_STORE(s->reg[ATA_NSECT], 1);
+	HR_STORE(s->reg[ATA_LBAL], 1);
+	HR_STORE(s->reg[ATA_LBAM], 0);
+	HR_STORE(s->reg[ATA_LBAH], 0);
+	HR_STORE(s->reg[ATA_DEVICE], 0);
+}
+
+void ata_diagnostic(struct ata *ata)
+{
+	page_begin(&ata->dev);
+	set_signature(ata_state(ata));
+	show(ata, ATA_IDLE, ATA_DRDY | ATA_DSC, ATA_DIAG_PASSED, true);
+	end_change(ata);
 }
 
 void ata_set_nsect(struct ata *ata, uint8_t v)
 {
 	page_begin(&ata->dev);
-	HR_STORE(ata_state(ata)->nsect[0], v);
+	HR_STORE(ata_state(ata)->reg[ATA_NSECT], v);
 	page_end(&ata->dev);
 }
 
@@ -71,21 +89,21 @@ void ata_set_address(struct ata *ata, uint64_t lba)
 
 	page_begin(&ata->dev);
 	if (ata->addressing == ATA_CHS) {
-		HR_STORE(s->lbal[0], (uint8_t)(lba % ata->sectors_per_track + 1));
-		HR_STORE(s->lbam[0], (uint8_t)(track / ata->heads));
-		HR_STORE(s->lbah[0], (uint8_t)(track / ata->heads >> 8));
+		HR_STORE(s->reg[ATA_LBAL], (uint8_t)(lba % ata->sectors_per_track + 1));
+		HR_STORE(s->reg[ATA_LBAM], (uint8_t)(track / ata->heads));
+		HR_STORE(s->reg[ATA_LBAH], (uint8_t)(track / ata->heads >> 8));
 		low4 = (uint8_t)(track % ata->heads);
 	} else {
-		HR_STORE(s->lbal[0], (uint8_t)lba);
-		HR_STORE(s->lbam[0], (uint8_t)(lba >> 8));
-		HR_STORE(s->lbah[0], (uint8_t)(lba >> 16));
+		HR_STORE(s->reg[ATA_LBAL], (uint8_t)lba);
+		HR_STORE(s->reg[ATA_LBAM], (uint8_t)(lba >> 8));
+		HR_STORE(s->reg[ATA_LBAH], (uint8_t)(lba >> 16));
 	}
 	if (ata->addressing == ATA_LBA48) {
-		HR_STORE(s->lbal[1], (uint8_t)(lba >> 24));
-		HR_STORE(s->lbam[1], (uint8_t)(lba >> 32));
-		HR_STORE(s->lbah[1], (uint8_t)(lba >> 40));
+		HR_STORE(s->prev[ATA_LBAL], (uint8_t)(lba >> 24));
+		HR_STORE(s->prev[ATA_LBAM], (uint8_t)(lba >> 32));
+		HR_STORE(s->prev[ATA_LBAH], (uint8_t)(lba >> 40));
 	} else {
-		HR_STORE(s->device, (s->device & 0xf0) | low4);
+		HR_STORE(s->reg[ATA_DEVICE], (s->reg[ATA_DEVICE] & 0xf0) | low4);
 	}
 	page_end(&ata->dev);
 }
@@ -97,53 +115,29 @@ static void regs_read(struct device *dev, struct io_req *req)
 	struct ata *ata = (struct ata *)dev;
 	struct ata_state *s = ata_state(ata);
 
-	req->io.result = ata_read(s, req->io.offset);
-	if (req->io.offset == ATA_STATUS && ata_status_acks(s)) {
-		page_begin(dev);
-		HR_STORE(s->irq, 0);
-		page_end(dev);
-		update_irq(ata);
-	}
+	page_begin(dev);
+	req->io.result = req->io.offset == ATA_STATUS ? ata_read_status(s) : ata_read(s, req->io.offset);
+	end_change(ata);
 }
 
-static void push(uint8_t reg[2], uint8_t v)
-{
-	HR_STORE(reg[1], reg[0]);
-	HR_STORE(reg[0], v);
-}
-
-static void write_register(struct ata *ata, uint32_t offset, uint8_t v)
+/* Whether a command is taken, the diagnostic whichever device is selected; then the work has begun. */
+static bool begin_command(struct ata *ata, uint8_t command)
 {
 	struct ata_state *s = ata_state(ata);
+	bool is_taken;
 
 	page_begin(&ata->dev);
-	HR_STORE(s->control, s->control & ~ATA_HOB); /* by any write to the command block */
-	switch (offset) {
-	case ATA_ERROR:
-		ata->features = v;
-		break;
-	case ATA_NSECT:
-		push(s->nsect, v);
-		break;
-	case ATA_LBAL:
-		push(s->lbal, v);
-		break;
-	case ATA_LBAM:
-		push(s->lbam, v);
-		break;
-	case ATA_LBAH:
-		push(s->lbah, v);
-		break;
-	case ATA_DEVICE:
-		HR_STORE(s->device, v);
-		break;
-	case ATA_STATUS: /* a new command takes back the interrupt of the last one */
-		if (!(s->device & ATA_DEV1))
+	/* A host that gives a command in the middle of a transfer, or to a sleeping drive, gets nothing. */
+	is_taken =
+		!ata_ignores_writes(s) && ata->power != ATA_SLEEPING && (!ata_is_dev1(s) || command == CMD_DIAGNOSTIC);
+	if (is_taken) {
+		ata_clear_hob(s);
+		if (!ata_is_dev1(s)) /* a new command takes back the interrupt of the last one */
 			HR_STORE(s->irq, 0);
-		break;
+		HR_STORE(s->phase, ATA_AT_WORK);
 	}
-	page_end(&ata->dev);
-	update_irq(ata);
+	end_change(ata);
+	return is_taken;
 }
 
 static void regs_write(struct device *dev, struct io_req *req)
@@ -152,82 +146,94 @@ static void regs_write(struct device *dev, struct io_req *req)
 	struct ata_state *s = ata_state(ata);
 	uint8_t v = (uint8_t)req->io.value;
 
-	if (!s->present || (s->status & ATA_BSY))
-		return;
 	if (req->io.offset != ATA_STATUS) {
-		write_register(ata, req->io.offset, v);
-		return;
+		page_begin(dev);
+		if (!ata_ignores_writes(s))
+			ata_write(s, req->io.offset, v);
+		end_change(ata);
+	} else if (begin_command(ata, v)) {
+		if (v == CMD_DIAGNOSTIC)
+			ata_diagnostic(ata);
+		else
+			ata_command(ata, v);
 	}
-	/* A host that gives a command in the middle of a transfer, or to a sleeping drive, gets nothing. */
-	if ((s->status & ATA_DRQ) || ata->power == ATA_SLEEPING)
-		return;
-	if (!(s->device & ATA_DEV1) || v == CMD_DIAGNOSTIC)
-		write_register(ata, ATA_STATUS, v);
-	if (v == CMD_DIAGNOSTIC)
-		ata_diagnostic(ata);
-	else if (!(s->device & ATA_DEV1))
-		ata_command(ata, v);
 }
 
 /* ---- the data port ---- */
 
-/* Moves bytes while there is a transfer in that direction; returns how many. */
-static uint32_t move_data(struct ata *ata, enum ata_phase phase, uint8_t *bytes, uint32_t count)
+/* Moves words of one block; returns how many. False in *is_done: none are left, and the disk has something to do. */
+static uint32_t move_in_block(struct ata *ata, enum ata_phase way, uint8_t *bytes, uint32_t count, bool *is_done)
 {
-	uint32_t done = 0;
+	struct ata_state *s = ata_state(ata);
+	uint32_t n = 0;
 
-	while (done < count && ata->phase == phase && !(ata_state(ata)->device & ATA_DEV1)) {
-		uint32_t n = ata->len - ata->pos < count - done ? ata->len - ata->pos : count - done;
+	*is_done = false;
+	page_begin(&ata->dev);
+	if (s->phase == way && s->len <= ATA_BLOCK_WORDS && s->pos < s->len) { /* whatever a replaced program stored */
+		uint8_t *from = (uint8_t *)(s->data + s->pos);
 
-		if (phase == ATA_TO_HOST)
-			memcpy(bytes + done, ata->buf + ata->pos, n);
+		n = s->len - s->pos < count ? s->len - s->pos : count;
+		if (way == ATA_TO_HOST)
+			memcpy(bytes, from, 2 * n);
 		else
-			memcpy(ata->buf + ata->pos, bytes + done, n);
-		ata->pos += n;
-		done += n;
-		if (ata->pos == ata->len)
-			ata_block_done(ata);
+			memcpy(from, bytes, 2 * n);
+		if (!ata_advance(s, s->pos + n)) {
+			HR_STORE(s->pos, s->len);
+			HR_STORE(s->phase, ATA_AT_WORK);
+			*is_done = true;
+		}
 	}
+	page_end(&ata->dev);
+	return n;
+}
+
+/* Moves words while there is a transfer in that direction; returns how many. */
+static uint32_t move_words(struct ata *ata, enum ata_phase way, void *words, uint32_t count)
+{
+	uint32_t done = 0, n;
+	bool is_done;
+
+	do {
+		n = move_in_block(ata, way, (uint8_t *)words + 2 * done, count - done, &is_done);
+		done += n;
+		if (is_done)
+			ata_block_done(ata, way == ATA_TO_HOST);
+	} while (n > 0 && done < count);
 	return done;
 }
 
-/* The port is 16 bits wide: a byte access moves a word too, of which the guest has the low half. */
+/* The port is 16 bits wide: a byte access moves a word too, of which the guest has the low half; 32 bits are two. */
 static void data_read(struct device *dev, struct io_req *req)
 {
-	uint8_t word[2] = {0xff, 0xff};
+	uint32_t words = ata_state((struct ata *)dev)->present ? ~0u : ATA_FLOATS_WORDS;
 
-	if (ata_state((struct ata *)dev)->present)
-		move_data((struct ata *)dev, ATA_TO_HOST, word, 2);
-	else
-		word[0] = ATA_FLOATS;
-	req->io.result = hr_mask(word[0] | (uint64_t)word[1] << 8, req->io.size);
+	move_words((struct ata *)dev, ATA_TO_HOST, &words, req->io.size == 4 ? 2 : 1);
+	req->io.result = hr_mask(words, req->io.size);
 }
 
 static void data_write(struct device *dev, struct io_req *req)
 {
-	uint64_t v = hr_mask(req->io.value, req->io.size);
-	uint8_t word[2] = {(uint8_t)v, (uint8_t)(v >> 8)};
+	uint32_t words = (uint32_t)hr_mask(req->io.value, req->io.size);
 
-	move_data((struct ata *)dev, ATA_FROM_HOST, word, 2);
+	move_words((struct ata *)dev, ATA_FROM_HOST, &words, req->io.size == 4 ? 2 : 1);
 }
 
 static void data_read_string(struct device *dev, struct io_req *req)
 {
-	struct ata *ata = (struct ata *)dev;
 	uint8_t *out = req->data;
+	struct io_req one = {.io.size = req->io.size};
 
-	if (req->io.size == 1 || !ata_state(ata)->present) {
-		for (uint32_t i = 0; i < req->count * req->io.size; i += req->io.size < 2 ? 1 : 2) {
-			struct io_req one = {.io.size = req->io.size < 2 ? 1 : 2};
+	if (req->io.size > 1 && ata_state((struct ata *)dev)->present) {
+		uint32_t words = req->count * req->io.size / 2;
+		uint32_t done = move_words((struct ata *)dev, ATA_TO_HOST, out, words);
 
-			data_read(dev, &one);
-			memcpy(out + i, &one.io.result, one.io.size);
-		}
+		memset(out + 2 * done, 0xff, 2 * (words - done));
 		return;
 	}
-	uint32_t bytes = req->count * req->io.size, done = move_data(ata, ATA_TO_HOST, out, bytes);
-
-	memset(out + done, 0xff, bytes - done);
+	for (uint32_t i = 0; i < req->count; i++) {
+		data_read(dev, &one);
+		memcpy(out + i * one.io.size, &one.io.result, one.io.size);
+	}
 }
 
 static void data_write_string(struct device *dev, struct io_req *req)
@@ -235,13 +241,13 @@ static void data_write_string(struct device *dev, struct io_req *req)
 	uint8_t *in = req->data;
 
 	if (req->io.size > 1) {
-		move_data((struct ata *)dev, ATA_FROM_HOST, in, req->count * req->io.size);
+		move_words((struct ata *)dev, ATA_FROM_HOST, in, req->count * req->io.size / 2);
 		return;
 	}
 	for (uint32_t i = 0; i < req->count; i++) {
-		uint8_t word[2] = {in[i], 0};
+		uint16_t word = in[i];
 
-		move_data((struct ata *)dev, ATA_FROM_HOST, word, 2);
+		move_words((struct ata *)dev, ATA_FROM_HOST, &word, 1);
 	}
 }
 
@@ -249,50 +255,49 @@ static void data_write_string(struct device *dev, struct io_req *req)
 
 static void ctl_read(struct device *dev, struct io_req *req)
 {
+	page_begin(dev);
 	req->io.result = ata_status(ata_state((struct ata *)dev));
+	page_end(dev);
 }
 
-static void srst_begins(struct ata *ata)
+/* In the bracket, both. */
+static void srst_begins(struct ata_state *s)
 {
-	struct ata_state *s = ata_state(ata);
-
-	ata->phase = ATA_IDLE;
-	ata->power = ATA_ACTIVE;
-	if (ata->revert_on_srst)
-		ata_set_defaults(ata);
-	page_begin(&ata->dev);
 	HR_STORE(s->irq, 0);
-	HR_STORE(s->device, 0);
+	HR_STORE(s->reg[ATA_DEVICE], 0);
 	HR_STORE(s->status, ATA_BSY);
-	page_end(&ata->dev);
+	HR_STORE(s->phase, ATA_IDLE);
 }
 
-static void srst_ends(struct ata *ata)
+static void srst_ends(struct ata_state *s)
 {
-	struct ata_state *s = ata_state(ata);
-
-	page_begin(&ata->dev);
-	ata_set_signature(s);
+	set_signature(s);
 	HR_STORE(s->status, ATA_DRDY | ATA_DSC);
-	page_end(&ata->dev);
 }
 
 static void ctl_write(struct device *dev, struct io_req *req)
 {
 	struct ata *ata = (struct ata *)dev;
 	struct ata_state *s = ata_state(ata);
-	uint8_t was = s->control, v = (uint8_t)req->io.value & (ATA_HOB | ATA_SRST | ATA_NIEN);
+	uint8_t v = (uint8_t)req->io.value & (ATA_HOB | ATA_SRST | ATA_NIEN);
+	bool begins, ends;
 
 	if (!s->present)
 		return;
 	page_begin(dev);
+	begins = (v & ATA_SRST) && !(s->control & ATA_SRST);
+	ends = !(v & ATA_SRST) && (s->control & ATA_SRST);
 	HR_STORE(s->control, v);
-	page_end(dev);
-	if (!(was & ATA_SRST) && (v & ATA_SRST))
-		srst_begins(ata);
-	else if ((was & ATA_SRST) && !(v & ATA_SRST))
-		srst_ends(ata);
-	update_irq(ata);
+	if (begins)
+		srst_begins(s);
+	else if (ends)
+		srst_ends(s);
+	end_change(ata);
+	if (!begins)
+		return;
+	ata->power = ATA_ACTIVE;
+	if (ata->revert_on_srst)
+		ata_set_defaults(ata);
 }
 
 /* Power-on. */
@@ -301,11 +306,8 @@ static void ata_reset(struct device *dev)
 	struct ata *ata = (struct ata *)dev;
 	struct ata_state *s = ata_state(ata);
 
-	ata->features = 0;
-	ata->phase = ATA_IDLE;
 	ata->power = ATA_ACTIVE;
 	ata->revert_on_srst = false;
-	ata->pos = ata->len = 0;
 	ata_set_defaults(ata);
 	if (ata->disk)
 		ata_default_geometry(ata);
@@ -314,10 +316,9 @@ static void ata_reset(struct device *dev)
 	if (ata->disk) {
 		HR_STORE(s->present, 1);
 		HR_STORE(s->status, ATA_DRDY | ATA_DSC);
-		ata_set_signature(s);
+		set_signature(s);
 	}
-	page_end(dev);
-	update_irq(ata);
+	end_change(ata);
 }
 
 static void ata_destroy(struct device *dev)
@@ -343,7 +344,7 @@ struct device *ata_create(struct bus *bus, struct clock *clock, struct irq_line 
 		{.name = "ata.data",
 			.base = 0x1f0,
 			.len = 1,
-			.width = 2,
+			.width = 4,
 			.flags = RANGE_FIFO,
 			.read = data_read,
 			.write = data_write,

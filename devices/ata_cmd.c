@@ -38,6 +38,12 @@ static uint16_t cylinders(const struct ata *ata)
 
 /* ---- addresses ---- */
 
+/* LBA low, mid and high. */
+static uint32_t load3(const uint8_t *reg)
+{
+	return HR_LOAD(reg[ATA_LBAL]) | (uint32_t)HR_LOAD(reg[ATA_LBAM]) << 8 | (uint32_t)HR_LOAD(reg[ATA_LBAH]) << 16;
+}
+
 /*
  * Takes address and sector count from the task file into ata->lba and ata->left. False: there is
  * no such sector; the address of the first that is missing is then in the task file.
@@ -45,18 +51,19 @@ static uint16_t cylinders(const struct ata *ata)
 static bool take_address(struct ata *ata, bool ext)
 {
 	const struct ata_state *s = ata_state(ata);
-	uint64_t low = s->lbal[0] | (uint64_t)s->lbam[0] << 8 | (uint64_t)s->lbah[0] << 16;
+	uint32_t low = load3(s->reg), high = load3(s->prev);
+	uint8_t device = HR_LOAD(s->reg[ATA_DEVICE]), count = HR_LOAD(s->reg[ATA_NSECT]);
+	uint32_t cylinder = low >> 8, head = device & 0x0fu, sector = low & 0xff;
 	uint64_t end = disk_sectors(ata->disk);
-	uint32_t cylinder = s->lbam[0] | (uint32_t)s->lbah[0] << 8, head = s->device & 0x0fu, sector = s->lbal[0];
 
-	ata->left = s->nsect[0] ? s->nsect[0] : 256;
+	ata->left = count ? count : 256;
 	if (ext) {
 		ata->addressing = ATA_LBA48;
-		ata->lba = low | (uint64_t)s->lbal[1] << 24 | (uint64_t)s->lbam[1] << 32 | (uint64_t)s->lbah[1] << 40;
-		ata->left = s->nsect[0] | (uint32_t)s->nsect[1] << 8;
+		ata->lba = low | (uint64_t)high << 24;
+		ata->left = count | (uint32_t)HR_LOAD(s->prev[ATA_NSECT]) << 8;
 		if (!ata->left)
 			ata->left = 65536;
-	} else if (s->device & ATA_LBA) {
+	} else if (device & ATA_LBA) {
 		ata->addressing = ATA_LBA28;
 		ata->lba = low | (uint64_t)head << 24;
 		if (end > LBA28_SECTORS)
@@ -87,33 +94,32 @@ static void fail_at(struct ata *ata, uint64_t lba, uint8_t error)
 	ata_finish(ata, error);
 }
 
+static void no_sector(struct ata *ata)
+{
+	ata->left = 0; /* so that nothing ever moves at that address */
+	ata_finish(ata, ATA_IDNF);
+}
+
 /* Reads the next block and offers it. Each block has its interrupt, before it is moved. */
 static void offer_block(struct ata *ata)
 {
-	uint32_t n = block_sectors(ata), done = disk_read(ata->disk, ata->lba, ata->buf, n);
+	uint32_t n = block_sectors(ata), done = disk_read(ata->disk, ata->lba, ata_block(ata), n);
 
-	if (done < n) {
+	if (done < n)
 		fail_at(ata, ata->lba + done, ATA_UNC);
-		return;
-	}
-	ata->phase = ATA_TO_HOST;
-	ata->pos = 0;
-	ata->len = n * DISK_SECTOR_BYTES;
-	ata_set_drq(ata, true);
+	else
+		ata_set_drq(ata, ATA_TO_HOST, n, true);
 }
 
 /* Asks for the next block; the first one is asked for without an interrupt. */
 static void want_block(struct ata *ata, bool with_irq)
 {
-	ata->phase = ATA_FROM_HOST;
-	ata->pos = 0;
-	ata->len = block_sectors(ata) * DISK_SECTOR_BYTES;
-	ata_set_drq(ata, with_irq);
+	ata_set_drq(ata, ATA_FROM_HOST, block_sectors(ata), with_irq);
 }
 
-static void store_block(struct ata *ata)
+static void store_block(struct ata *ata, uint32_t n)
 {
-	uint32_t n = ata->len / DISK_SECTOR_BYTES, done = disk_write(ata->disk, ata->lba, ata->buf, n);
+	uint32_t done = disk_write(ata->disk, ata->lba, ata_block(ata), n);
 
 	if (done < n) {
 		fail_at(ata, ata->lba + done, ATA_ABRT);
@@ -127,26 +133,17 @@ static void store_block(struct ata *ata)
 		ata_finish(ata, !ata->write_cache && disk_flush(ata->disk) ? ATA_ABRT : 0);
 }
 
-void ata_block_done(struct ata *ata)
+void ata_block_done(struct ata *ata, bool to_host)
 {
-	uint32_t n = ata->len / DISK_SECTOR_BYTES;
+	uint32_t n = block_sectors(ata);
 
-	if (ata->phase == ATA_FROM_HOST) {
-		store_block(ata);
+	if (!to_host) {
+		store_block(ata, n);
 		return;
 	}
 	ata->left -= n;
 	ata->lba += n;
-	if (ata->left) {
-		offer_block(ata);
-	} else { /* the last block was announced by its interrupt: this is only the end of DRQ */
-		struct ata_state *s = ata_state(ata);
-
-		ata->phase = ATA_IDLE;
-		page_begin(&ata->dev);
-		HR_STORE(s->status, ATA_DRDY | ATA_DSC);
-		page_end(&ata->dev);
-	}
+	offer_block(ata);
 }
 
 static void start_read(struct ata *ata, bool ext, uint32_t block)
@@ -155,7 +152,7 @@ static void start_read(struct ata *ata, bool ext, uint32_t block)
 	if (!block)
 		ata_finish(ata, ATA_ABRT);
 	else if (!take_address(ata, ext))
-		ata_finish(ata, ATA_IDNF);
+		no_sector(ata);
 	else
 		offer_block(ata);
 }
@@ -166,7 +163,7 @@ static void start_write(struct ata *ata, bool ext, uint32_t block)
 	if (!block || disk_is_readonly(ata->disk))
 		ata_finish(ata, ATA_ABRT);
 	else if (!take_address(ata, ext))
-		ata_finish(ata, ATA_IDNF);
+		no_sector(ata);
 	else
 		want_block(ata, false);
 }
@@ -175,12 +172,12 @@ static void start_write(struct ata *ata, bool ext, uint32_t block)
 static void verify(struct ata *ata, bool ext)
 {
 	if (!take_address(ata, ext)) {
-		ata_finish(ata, ATA_IDNF);
+		no_sector(ata);
 		return;
 	}
 	ata->block = ATA_MAX_MULTIPLE;
 	while (ata->left) {
-		uint32_t n = block_sectors(ata), done = disk_read(ata->disk, ata->lba, ata->buf, n);
+		uint32_t n = block_sectors(ata), done = disk_read(ata->disk, ata->lba, ata_block(ata), n);
 
 		if (done < n) {
 			fail_at(ata, ata->lba + done, ATA_UNC);
@@ -196,8 +193,8 @@ static void verify(struct ata *ata, bool ext)
 
 static void put_word(struct ata *ata, unsigned word, uint16_t v)
 {
-	ata->buf[2 * word] = (uint8_t)v;
-	ata->buf[2 * word + 1] = (uint8_t)(v >> 8);
+	ata_block(ata)[2 * word] = (uint8_t)v;
+	ata_block(ata)[2 * word + 1] = (uint8_t)(v >> 8);
 }
 
 /* Strings are padded with blanks, and the first character of a pair is in the high byte. */
@@ -206,7 +203,7 @@ static void put_string(struct ata *ata, unsigned word, unsigned words, const cha
 	size_t len = strlen(text);
 
 	for (unsigned i = 0; i < 2 * words; i++)
-		ata->buf[2 * word + (i ^ 1)] = i < len ? (uint8_t)text[i] : ' ';
+		ata_block(ata)[2 * word + (i ^ 1)] = i < len ? (uint8_t)text[i] : ' ';
 }
 
 static void put_sectors(struct ata *ata, unsigned word, unsigned words, uint64_t v)
@@ -236,7 +233,7 @@ static void identify(struct ata *ata)
 	uint64_t sectors = disk_sectors(ata->disk);
 	uint8_t sum = 0xa5;
 
-	memset(ata->buf, 0, DISK_SECTOR_BYTES);
+	memset(ata_block(ata), 0, DISK_SECTOR_BYTES);
 	put_geometry(ata);
 	put_word(ata, 0, 0x0040); /* ATA device, fixed */
 	put_word(ata, 2, 0xc837); /* no SET FEATURES needed to spin up, this data is complete */
@@ -263,20 +260,18 @@ static void identify(struct ata *ata)
 	put_word(ata, 93, 0x400b); /* device 0, by jumper, passed its diagnostics */
 	put_sectors(ata, 100, 4, sectors < LBA48_SECTORS ? sectors : LBA48_SECTORS);
 	for (unsigned i = 0; i < 510; i++)
-		sum += ata->buf[i];
+		sum += ata_block(ata)[i];
 	put_word(ata, 255, (uint16_t)(0xa5 | (uint8_t)-sum << 8)); /* all 512 bytes add up to 0 */
 	ata->left = 1;
-	ata->phase = ATA_TO_HOST;
-	ata->pos = 0;
-	ata->len = DISK_SECTOR_BYTES;
-	ata_set_drq(ata, true);
+	ata->block = 1;
+	ata_set_drq(ata, ATA_TO_HOST, 1, true);
 }
 
 /* ---- commands without data ---- */
 
 static void set_multiple(struct ata *ata)
 {
-	uint8_t n = ata_state(ata)->nsect[0];
+	uint8_t n = HR_LOAD(ata_state(ata)->reg[ATA_NSECT]);
 
 	/* a power of two up to the largest; 0 disables */
 	if (n > ATA_MAX_MULTIPLE || (n & (n - 1))) {
@@ -289,22 +284,22 @@ static void set_multiple(struct ata *ata)
 
 static void initialize_parameters(struct ata *ata)
 {
-	const struct ata_state *s = ata_state(ata);
+	uint8_t sectors = HR_LOAD(ata_state(ata)->reg[ATA_NSECT]);
 
-	if (!s->nsect[0]) {
+	if (!sectors) {
 		ata_finish(ata, ATA_ABRT);
 		return;
 	}
-	ata->sectors_per_track = s->nsect[0];
-	ata->heads = (s->device & 0x0f) + 1;
+	ata->sectors_per_track = sectors;
+	ata->heads = (HR_LOAD(ata_state(ata)->reg[ATA_DEVICE]) & 0x0f) + 1;
 	ata_finish(ata, 0);
 }
 
 static void set_features(struct ata *ata)
 {
-	uint8_t mode = ata_state(ata)->nsect[0], error = 0;
+	uint8_t mode = HR_LOAD(ata_state(ata)->reg[ATA_NSECT]), error = 0;
 
-	switch (ata->features) {
+	switch (HR_LOAD(ata_state(ata)->reg[ATA_FEATURES])) {
 	case 0x02:
 		ata->write_cache = true;
 		break;
@@ -327,17 +322,6 @@ static void set_features(struct ata *ata)
 		break;
 	}
 	ata_finish(ata, error);
-}
-
-void ata_diagnostic(struct ata *ata)
-{
-	struct ata_state *s = ata_state(ata);
-
-	page_begin(&ata->dev);
-	ata_set_signature(s);
-	page_end(&ata->dev);
-	ata->phase = ATA_IDLE;
-	ata_set_status(ata, ATA_DRDY | ATA_DSC, ATA_DIAG_PASSED, true);
 }
 
 static void set_power(struct ata *ata, enum ata_power power)

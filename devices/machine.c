@@ -57,7 +57,8 @@ static const struct binding bindings[] = {
 	{"i8254",    OBJECT(i8254),   "i8254",    ACCEL_STATEFUL},
 	{"port61",   OBJECT(i8254),   "port61",   ACCEL_PURE},
 	{"pm",       OBJECT(pmtimer), "pm",       ACCEL_PURE},
-	{"ata.regs", OBJECT(ata),     "ata_regs", ACCEL_PURE},
+	{"ata.regs", OBJECT(ata),     "ata_regs", ACCEL_STATEFUL},
+	{"ata.data", OBJECT(ata),     "ata_data", ACCEL_STATEFUL},
 	{"ata.ctl",  OBJECT(ata),     "ata_ctl",  ACCEL_PURE},
 	{NULL, NULL, NULL, NULL, NULL, ACCEL_PURE},
 };

@@ -89,6 +89,7 @@ static const struct item items[] = {
 	{"i8254", "i8254", "latch, two reads", i8254, &i8254_state, {WR(3, 1, 0), RD(0, 1), RD(0, 1)}, 3, true},
 	{"i8254", "port61", "read", port61, &i8254_state, {RD(0, 1)}, 1, true},
 	{"ata", "ata_regs", "status", ata_regs, &ata_state, {RD(ATA_STATUS, 1)}, 1, false},
+	{"ata", "ata_regs", "task file write", ata_regs, &ata_state, {WR(ATA_NSECT, 1, 1)}, 1, false},
 	{"ata", "ata_ctl", "alternate status", ata_ctl, &ata_state, {RD(0, 1)}, 1, false},
 	{"kernels", "arithmetic", "", arithmetic, &kernel_state, {{.value = 12345}}, 1, false},
 	{"kernels", "division", "", division, &kernel_state, {{.value = FROZEN_NS}}, 1, false},

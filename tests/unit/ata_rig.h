@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ata_rig.h: an ATA channel with a disk whose sectors each hold a pattern that their number
- * decides, and the accesses and expectations that test_ata.c and test_ata_cmd.c share.
+ * decides, and the accesses and expectations that the test_ata*.c share. A suite runs three times
+ * (run_in_all_modes): by the model alone, by the programs, and checked.
  */
 #ifndef TESTS_UNIT_ATA_RIG_H
 #define TESTS_UNIT_ATA_RIG_H
@@ -27,11 +28,29 @@
 
 extern const uint8_t prog_ata_start[], prog_ata_end[];
 
+/* Acceleration of the rigs that are made from here on. */
+static enum accel_mode rig_mode = ACCEL_OFF;
+
 struct rig {
 	struct board board;
 	struct device *ata;
+	struct accel_object *obj;
 	char path[64];
 };
+
+/* What programs answer for which range. */
+struct rig_program {
+	const char *range, *prog;
+	enum accel_effect allow;
+};
+
+static const struct rig_program rig_programs[] = {
+	{"ata.regs", "ata_regs", ACCEL_STATEFUL},
+	{"ata.data", "ata_data", ACCEL_STATEFUL},
+	{"ata.ctl", "ata_ctl", ACCEL_PURE},
+};
+
+#define RIG_PROGRAMS (sizeof(rig_programs) / sizeof(rig_programs[0]))
 
 static inline void out(struct rig *r, unsigned reg, uint8_t v)
 {
@@ -86,6 +105,38 @@ static inline void make_image(struct rig *r, unsigned sectors)
 	close(fd);
 }
 
+static inline struct range *rig_range(struct rig *r, unsigned program)
+{
+	return bus_find_name(&r->board.bus, rig_programs[program].range);
+}
+
+static inline void rig_attach(struct rig *r)
+{
+	struct accel_err err = {.text = ""};
+
+	if (accel_object_open("ata", prog_ata_start, (size_t)(prog_ata_end - prog_ata_start), &r->obj, &err) ||
+		accel_page_bind(r->ata->page, r->obj, &err))
+		fail_msg("%s", err.text);
+	for (unsigned i = 0; i < RIG_PROGRAMS; i++) {
+		struct range *range = rig_range(r, i);
+
+		if (accel_slot_new(r->ata->page, &r->board.clock.source, 2, rig_programs[i].allow, &range->slot) ||
+			accel_slot_attach(range->slot, r->obj, rig_programs[i].prog, &err))
+			fail_msg("%s", err.text);
+	}
+}
+
+/* The channel on its bus, with a disk or (NULL) without. */
+static inline void rig_wire(struct rig *r, struct disk *disk)
+{
+	board_init(&r->board, rig_mode);
+	r->ata = ata_create(&r->board.bus, &r->board.clock, board_line(&r->board, IRQ), disk);
+	assert_non_null(r->ata);
+	if (rig_mode != ACCEL_OFF)
+		rig_attach(r);
+	board_reset(r->ata);
+}
+
 static inline struct rig *rig_new(unsigned sectors, bool readonly)
 {
 	struct rig *r = calloc(1, sizeof(*r));
@@ -98,15 +149,19 @@ static inline struct rig *rig_new(unsigned sectors, bool readonly)
 		if (disk_open(r->path, readonly, &disk, &err))
 			fail_msg("%s", err.text);
 	}
-	board_init(&r->board, ACCEL_OFF);
-	r->ata = ata_create(&r->board.bus, &r->board.clock, board_line(&r->board, IRQ), disk);
-	assert_non_null(r->ata);
-	board_reset(r->ata);
+	rig_wire(r, disk);
 	return r;
 }
 
 static inline void rig_free(struct rig *r)
 {
+	assert_int_equal(bus_check_divergences(&r->board.bus), 0);
+	for (unsigned i = 0; i < RIG_PROGRAMS; i++) {
+		accel_slot_free(rig_range(r, i)->slot);
+		rig_range(r, i)->slot = NULL;
+	}
+	if (r->obj)
+		accel_object_put(r->obj);
 	board_destroy(&r->board, r->ata);
 	if (r->path[0])
 		unlink(r->path);
@@ -136,6 +191,11 @@ static inline int teardown(void **state)
 	rig_free(*state);
 	return 0;
 }
+
+#define run_in_all_modes(name, tests)                                                                                  \
+	(rig_mode = ACCEL_OFF, cmocka_run_group_tests_name(name, tests, NULL, NULL)) +                                 \
+		(rig_mode = ACCEL_ON, cmocka_run_group_tests_name(name " by programs", tests, NULL, NULL)) +           \
+		(rig_mode = ACCEL_CHECK, cmocka_run_group_tests_name(name " checked", tests, NULL, NULL))
 
 static inline void lba28(struct rig *r, uint32_t lba, uint8_t count, uint8_t command)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_ata.c: the ATA disk's data against ATA/ATAPI-6: PIO protocols, addressing and its limits,
- * errors of the host. Commands without data, resets and programs are in test_ata_cmd.c.
+ * errors of the host. Commands without data and resets are in test_ata_cmd.c.
  */
 #include <signal.h>
 #include <sys/resource.h>
@@ -31,6 +31,8 @@ static void test_read_ext(void **state)
 	out(r, 2, 16);
 	out(r, 7, 0xc6);
 	expect_done(r);
+	if (rig_mode == ACCEL_CHECK) /* 8 KiB are copied for each of the words */
+		return;
 	lba48(r, 100, 0, 0x29); /* 0 is 65536 */
 	expect_data(r, 100, 65536, 16);
 }
@@ -275,10 +277,7 @@ static void test_large_disk(void **state)
 		skip();
 	}
 	assert_int_equal(disk_open(r->path, false, &disk, &err), 0);
-	board_init(&r->board, ACCEL_OFF);
-	r->ata = ata_create(&r->board.bus, &r->board.clock, board_line(&r->board, IRQ), disk);
-	assert_non_null(r->ata);
-	board_reset(r->ata);
+	rig_wire(r, disk);
 	identify(r, id);
 	assert_int_equal(id[1], 16383);
 	assert_int_equal(id[60] | (uint32_t)id[61] << 16, 0x0fffffff);
@@ -392,5 +391,5 @@ int main(void)
 		T(test_write_error),
 	};
 
-	return cmocka_run_group_tests_name("ata", tests, NULL, NULL);
+	return run_in_all_modes("ata", tests);
 }

@@ -38,6 +38,9 @@ extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
 #endif
 /* The kernel's clock for programs may differ by so much from clock_gettime() at an update. */
 #define CLOCK_SLACK_NS 100
+/* What programs decide by comes first in a large page, before its buffers: most changes go there. */
+#define LARGE_PAGE 1024
+#define NEAR_HEAD 48
 /* A run that took longer was interrupted: searching it would take too long. Tried again. */
 #define WINDOW_NS 20000
 #define WINDOW_TRIES 1000
@@ -273,7 +276,8 @@ static void next_page(struct both *b)
 	}
 	while (changes--) {
 		uint32_t width = 1u << rng() % 4;
-		uint32_t slots = (map->size - (uint32_t)sizeof(struct hr_page)) / width;
+		uint32_t span = map->size - (uint32_t)sizeof(struct hr_page);
+		uint32_t slots = (span > LARGE_PAGE && rng() % 4 ? NEAR_HEAD : span) / width;
 		uint32_t at = (uint32_t)sizeof(struct hr_page) + (uint32_t)(rng() % slots) * width;
 		uint64_t v;
 

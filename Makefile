@@ -41,7 +41,8 @@ VMM := options vm vm_run clock bus bus_check mem chardev event stats trace boot 
 VMM += soft_mem soft_insn soft_operand soft_stack soft_bits soft_intr soft_string
 DEVICES := device machine i8254 i8259 mc146818 hpet piix4_pm i16550 i8042 i440fx piix3 pci ata ata_cmd disk fw_cfg \
 	debugcon debugexit
-BPF_PROGS := i8254 hpet pmtimer ata
+DEVICES += vga vga_mem
+BPF_PROGS := i8254 hpet pmtimer ata vga
 
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
@@ -49,6 +50,7 @@ UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_o
 UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_kernel_load
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz test_verify_kernel test_verify_limits
 UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818 test_timer_programs test_timer_threads
+UNIT_TESTS += test_vga
 UNIT_TESTS += test_cpu_soft test_soft_insn
 UNIT_TESTS += test_multiboot test_boot test_kvm_probe test_cpu_kvm
 UNIT_TESTS += test_jit test_jit_objects

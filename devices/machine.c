@@ -28,21 +28,27 @@
 #include "devices/pci.h"
 #include "devices/piix3.h"
 #include "devices/piix4_pm.h"
+#include "devices/vga.h"
 #include "vmm/options.h"
+#include "vmm/text.h"
 #include "vmm/vm.h"
 
 #define MACHINE_MAX_DEVICES 24
-#define MACHINE_MAX_OBJECTS 8
+#define MACHINE_MAX_OBJECTS 16
 
 /* Embedded by the build from bpf/<name>.bpf.c. */
 extern const uint8_t prog_ata_start[], prog_ata_end[];
 extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 extern const uint8_t prog_i8254_start[], prog_i8254_end[];
 extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
+extern const uint8_t prog_vga_start[], prog_vga_end[];
 
 #define OBJECT(name) #name ".bpf.o", prog_##name##_start, prog_##name##_end
 
-/* A range, the embedded object and the program in it that answers for the range. */
+/*
+ * A range, the embedded object and the program in it that answers for the range. A range whose chip this machine has
+ * not is passed over.
+ */
 struct binding {
 	const char *range;
 	const char *object;
@@ -60,6 +66,9 @@ static const struct binding bindings[] = {
 	{"ata.regs", OBJECT(ata),     "ata_regs", ACCEL_STATEFUL},
 	{"ata.data", OBJECT(ata),     "ata_data", ACCEL_STATEFUL},
 	{"ata.ctl",  OBJECT(ata),     "ata_ctl",  ACCEL_PURE},
+	{"vga",        OBJECT(vga), "vga",        ACCEL_STATEFUL},
+	{"vga.crtc",   OBJECT(vga), "vga_crtc",   ACCEL_STATEFUL},
+	{"vga.status", OBJECT(vga), "vga_status", ACCEL_STATEFUL},
 	{NULL, NULL, NULL, NULL, NULL, ACCEL_PURE},
 };
 /* clang-format on */
@@ -77,6 +86,7 @@ struct machine {
 	unsigned dev_count;
 	struct machine_object objects[MACHINE_MAX_OBJECTS];
 	unsigned object_count;
+	struct device *vga; /* NULL: none */
 };
 
 /* ---- what chips ask of the VM ---- */
@@ -114,7 +124,26 @@ struct e820_entry {
 	uint32_t type; /* 1: RAM */
 } __attribute__((packed));
 
-static bool fill_fw_cfg(struct device *cfg, const struct vm *vm)
+/* SeaBIOS runs what it finds under vgaroms/. Without one it boots as well, and nothing is on the screen. */
+static bool add_vga_bios(struct device *cfg, const struct vm *vm)
+{
+	size_t bytes;
+	void *image;
+	bool added;
+	int rc = text_read_file(OPT_VGA_BIOS, 0x10000, &image, &bytes);
+
+	if (rc) {
+		if (!vm->opt->quiet)
+			fprintf(stderr, "hotreg: no VGA BIOS, so an empty screen: %s: %s\n", OPT_VGA_BIOS,
+				strerror(-rc));
+		return true;
+	}
+	added = fw_cfg_add_file(cfg, "vgaroms/vgabios-isavga.bin", image, bytes);
+	free(image);
+	return added;
+}
+
+static bool fill_fw_cfg(struct device *cfg, const struct vm *vm, bool has_bios)
 {
 	static const char bootorder[] = "/pci@i0cf8/ide@1,1/drive@0/disk@0";
 	const struct e820_entry ram = {.address = 0, .length = vm->mem.ram_bytes, .type = 1};
@@ -128,6 +157,7 @@ static bool fill_fw_cfg(struct device *cfg, const struct vm *vm)
 	       fw_cfg_add_file(cfg, "etc/e820", &ram, sizeof(ram)) &&
 	       fw_cfg_add_file(cfg, "bootorder", bootorder, sizeof(bootorder)) &&
 	       fw_cfg_add_file_int(cfg, "etc/boot-fail-wait", UINT32_MAX, 4) && /* stop, do not reboot */
+	       (!has_bios || !options_has_vga(vm->opt) || add_vga_bios(cfg, vm)) &&
 	       (!has_console || fw_cfg_add_file_int(cfg, "etc/sercon-port", 0x3f8, 2));
 }
 
@@ -207,10 +237,12 @@ static bool wire(struct machine *m, struct disk *disk)
 	       (pm = add(m, piix4_pm_create(bus, clock, &(struct piix4_pm_config){.sci = i8259_line(pic, 9),
 			.soft_off = soft_off, .opaque = vm}))) &&
 	       add(m, piix3_create(clock, pci, pm)) &&
+	       (!options_has_vga(vm->opt) ||
+			(m->vga = add(m, vga_create(bus, clock, &vm->mem, vm->opt->kernel != NULL)))) &&
 	       (cfg = add(m, fw_cfg_create(bus, clock, &vm->mem))) &&
 	       add(m, debugexit_create(bus, clock, debug_exit, vm)) &&
 	       (!vm->debugcon || add(m, debugcon_create(bus, clock, vm->debugcon))) &&
-	       fill_fw_cfg(cfg, vm) &&
+	       fill_fw_cfg(cfg, vm, has_bios) &&
 	       (fill_cmos(rtc, vm), true);
 	/* clang-format on */
 }
@@ -233,7 +265,8 @@ static int check_progs(const struct vm *vm, struct accel_err *err)
 
 		n = snprintf(err->text, sizeof(err->text), "--prog: no device named \"%.64s\"; there are:", name);
 		for (const struct binding *b = bindings; b->range; b++) {
-			const char *dev = bus_find_name((struct bus *)&vm->bus, b->range)->dev->name;
+			const struct range *range = bus_find_name((struct bus *)&vm->bus, b->range);
+			const char *dev = range ? range->dev->name : last;
 
 			if (!strcmp(dev, name))
 				found = true;
@@ -294,7 +327,9 @@ static int attach(struct machine *m, const struct binding *b, struct accel_err *
 	struct accel_object *obj = NULL;
 	int ret;
 
-	assert(range && range->dev->page);
+	if (!range)
+		return 0;
+	assert(range->dev->page);
 	ret = find_object(m, b, range, &obj, err);
 	if (ret)
 		return ret;
@@ -363,6 +398,13 @@ void machine_destroy(struct machine *m)
 		dev->ops->destroy(dev);
 	}
 	free(m);
+}
+
+bool machine_text(const struct machine *m, struct screen_text *out)
+{
+	if (m->vga)
+		vga_text(m->vga, out);
+	return m->vga != NULL;
 }
 
 void machine_reset(struct machine *m)

@@ -9,6 +9,7 @@
 
 struct vm;
 struct machine;
+struct screen_text; /* vmm/screen.h */
 
 /*
  * Creates every device, maps its ranges on vm->bus, wires interrupt lines, and unless
@@ -18,5 +19,7 @@ int machine_create(struct vm *vm, struct machine **out, struct accel_err *err);
 void machine_destroy(struct machine *machine); /* NULL is fine */
 /* Power-on state of every device; no vCPU runs. */
 void machine_reset(struct machine *machine);
+/* What the VGA shows in text; false: there is no VGA. No vCPU runs. */
+bool machine_text(const struct machine *machine, struct screen_text *out);
 
 #endif

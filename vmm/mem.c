@@ -8,6 +8,7 @@
  */
 #include "vmm/mem.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,27 @@ void mem_set_pam(struct guest_mem *mem, unsigned segment, uint8_t attr)
 	pthread_mutex_unlock(&mem->lock);
 }
 
+void mem_take_vga(struct guest_mem *mem)
+{
+	pthread_mutex_lock(&mem->lock);
+	mem->has_vga = true;
+	tell_backend(mem);
+	pthread_mutex_unlock(&mem->lock);
+}
+
+void mem_set_vga_window(struct guest_mem *mem, const struct mem_region *window)
+{
+	assert(!window || (mem->has_vga && window->gpa >= MEM_VGA_BASE && window->bytes <= MEM_SHADOW_BASE &&
+				  window->gpa <= MEM_SHADOW_BASE - window->bytes));
+	pthread_mutex_lock(&mem->lock);
+	if (window)
+		mem->vga_window = *window;
+	else
+		mem->vga_window.bytes = 0;
+	tell_backend(mem);
+	pthread_mutex_unlock(&mem->lock);
+}
+
 /* Appends a region, or grows the last one when it simply goes on. */
 static unsigned add_region(struct mem_region *list, unsigned count, const struct mem_region *add)
 {
@@ -147,9 +169,10 @@ static struct mem_region segment_region(const struct guest_mem *mem, unsigned se
 
 unsigned mem_regions(const struct guest_mem *mem, struct mem_region *list)
 {
-	struct mem_region region = {.gpa = 0, .bytes = MEM_SHADOW_BASE, .host = mem->ram};
+	struct mem_region region = {.gpa = 0, .bytes = mem->has_vga ? MEM_VGA_BASE : MEM_SHADOW_BASE, .host = mem->ram};
 	unsigned count = add_region(list, 0, &region);
 
+	count = add_region(list, count, &mem->vga_window);
 	for (unsigned i = 0; i < MEM_SHADOW_SEGMENTS; i++) {
 		region = segment_region(mem, i);
 		count = add_region(list, count, &region);
@@ -186,6 +209,8 @@ bool mem_shadow_write(struct guest_mem *mem, uint64_t gpa, const void *buf, uint
 void *mem_ptr(const struct guest_mem *mem, uint64_t gpa, uint64_t bytes)
 {
 	if (bytes > mem->ram_bytes || gpa > mem->ram_bytes - bytes)
+		return NULL;
+	if (mem->has_vga && gpa < MEM_SHADOW_BASE && gpa + bytes > MEM_VGA_BASE)
 		return NULL;
 	return mem->ram + gpa;
 }

@@ -3,8 +3,8 @@
  * mem.h: guest physical memory: RAM, the BIOS image, and which of them (or nothing) is seen
  * where. The list of regions is what KVM slots and the software CPU's pages are made from.
  *
- * Layout: RAM 0..mem_bytes (at most 3 GiB); the 128 KiB from 0xa0000 are plain RAM (VGA text at
- * 0xb8000 is read from there at exit); 0xc0000..0xfffff is shadow RAM by the i440FX's PAM
+ * Layout: RAM 0..mem_bytes (at most 3 GiB); the 128 KiB from 0xa0000 are plain RAM too, or with a
+ * VGA not memory but for the window that it offers at the moment; 0xc0000..0xfffff is shadow RAM by the i440FX's PAM
  * registers: each 16 KiB segment (0xf0000: 64 KiB) reads from RAM or ROM, and writes to RAM or
  * nowhere; the BIOS also ends at 4 GiB. Below 1 MiB the last 128 KiB of it are seen; a segment
  * under 0xe0000 whose reads do not go to RAM has nothing behind it.
@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define MEM_VGA_BASE 0xa0000u
 #define MEM_SHADOW_BASE 0xc0000u
 #define MEM_SHADOW_SEGMENTS 13 /* 12 of 16 KiB from 0xc0000, then 64 KiB at 0xf0000 */
 #define MEM_MAX_REGIONS 24
@@ -38,12 +39,14 @@ struct guest_mem {
 	uint64_t ram_bytes;
 	uint8_t *rom; /* the BIOS image, rom_bytes (multiple of 64 KiB, at most 1 MiB), or NULL */
 	uint64_t rom_bytes;
+	bool has_vga; /* 0xa0000..0xbffff are no RAM */
 	/* called under lock whenever the region list changed; set by the CPU backend */
 	void (*changed)(void *opaque);
 	void *changed_opaque;
 	/* lock */
 	pthread_mutex_t lock;
 	uint8_t pam[MEM_SHADOW_SEGMENTS];
+	struct mem_region vga_window; /* bytes 0: none */
 };
 
 /* ram_bytes: 1 MiB to 3 GiB, whole pages. 0 or -errno. */
@@ -53,6 +56,13 @@ void mem_destroy(struct guest_mem *mem);
 int mem_set_rom(struct guest_mem *mem, const void *image, size_t bytes);
 /* segment 0..12, attr MEM_PAM_*; merges neighbours and tells the backend. vCPU thread. */
 void mem_set_pam(struct guest_mem *mem, unsigned segment, uint8_t attr);
+/* From now on 0xa0000..0xbffff is the VGA's. Before the vCPUs run. */
+void mem_take_vga(struct guest_mem *mem);
+/*
+ * What of it is plain memory: whole pages inside 0xa0000..0xbffff, or NULL for nothing. `host` is the VGA's and stays
+ * until it has taken the window back.
+ */
+void mem_set_vga_window(struct guest_mem *mem, const struct mem_region *window);
 /* Fills list (MEM_MAX_REGIONS) sorted by gpa, not overlapping; returns how many. mem->lock held. */
 unsigned mem_regions(const struct guest_mem *mem, struct mem_region *list);
 /*

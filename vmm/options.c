@@ -178,6 +178,17 @@ static int set_prog(struct parser *p, char *value)
 	return 0;
 }
 
+static int set_vga(struct parser *p, char *value)
+{
+	if (strcmp(value, "std") == 0)
+		p->opt->vga = OPT_VGA_STD;
+	else if (strcmp(value, "none") == 0)
+		p->opt->vga = OPT_VGA_NONE;
+	else
+		return need(p, "--vga", "is std or none");
+	return 0;
+}
+
 static int set_serial(struct parser *p, char *value)
 {
 	p->opt->serial = value;
@@ -249,6 +260,7 @@ static const struct option_row rows[] = {
 		"auto (default), kvm, soft, or script=FILE[,nocheck]: replay accesses"},
 	{"--accel", VALUE, false, set_accel, "MODE", "off, auto (default), on, on=vmm, on=kernel, check"},
 	{"--prog", VALUE, true, set_prog, "DEVICE=FILE", "use this object's programs for a device"},
+	{"--vga", VALUE, false, set_vga, "KIND", "std or none (default: none with --kernel, else std)"},
 	{"--serial", VALUE, false, set_serial, "WHERE", "COM1: stdio (default), FILE or none"},
 	{"--debugcon", VALUE, false, set_debugcon, "WHERE",
 		"debug console at 0xe9 and 0x402: stdio or FILE (default: none)"},

@@ -14,6 +14,7 @@
 #define OPT_MAX_PROGS 8
 
 enum opt_cpu { OPT_CPU_AUTO, OPT_CPU_KVM, OPT_CPU_SOFT, OPT_CPU_SCRIPT };
+enum opt_vga { OPT_VGA_AUTO, OPT_VGA_NONE, OPT_VGA_STD };
 enum opt_accel { OPT_ACCEL_OFF, OPT_ACCEL_AUTO, OPT_ACCEL_ON, OPT_ACCEL_ON_VMM, OPT_ACCEL_ON_KERNEL, OPT_ACCEL_CHECK };
 
 struct opt_prog {
@@ -34,6 +35,7 @@ struct options {
 	enum opt_accel accel;
 	struct opt_prog progs[OPT_MAX_PROGS];
 	unsigned prog_count;
+	enum opt_vga vga;     /* auto: none for a kernel, else std */
 	const char *serial;   /* "stdio", "none" or a file */
 	const char *debugcon; /* NULL: none; "stdio" or a file */
 	bool stats;
@@ -45,6 +47,12 @@ struct options {
 };
 
 #define OPT_DEFAULT_BIOS "/usr/share/seabios/bios-256k.bin"
+#define OPT_VGA_BIOS "/usr/share/seabios/vgabios-isavga.bin"
+
+static inline bool options_has_vga(const struct options *opt)
+{
+	return opt->vga == OPT_VGA_STD || (opt->vga == OPT_VGA_AUTO && !opt->kernel);
+}
 
 /* argv after `run`. 0; -EINVAL with one line in err; 1 when --help was printed. */
 int options_parse(struct options *opt, int argc, char **argv, struct accel_err *err);

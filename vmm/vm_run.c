@@ -273,6 +273,15 @@ static bool wants_screen(const struct vm *vm)
 	return vm->opt->cpu != OPT_CPU_SCRIPT && (strcmp(vm->opt->serial, "stdio") != 0 || isatty(STDOUT_FILENO));
 }
 
+static void print_screen(const struct vm *vm)
+{
+	struct screen_text text;
+
+	if (!machine_text(vm->machine, &text))
+		screen_from_ram(&vm->mem, &text);
+	screen_print(&text, stdout);
+}
+
 /* Reports, with no guest code running any more; returns the exit status. */
 static int finish(struct vm *vm, uint64_t end_ns, struct accel_err *err)
 {
@@ -288,7 +297,7 @@ static int finish(struct vm *vm, uint64_t end_ns, struct accel_err *err)
 	if (!vm->opt->quiet)
 		fprintf(stderr, "hotreg: %s\n", vm->stop_reason);
 	if (wants_screen(vm))
-		screen_print(&vm->mem, stdout);
+		print_screen(vm);
 	rc = trace_close(vm->trace, err);
 	vm->bus.trace = vm->trace = NULL;
 	if (vm->stats && report_stats(vm, status, end_ns, err))

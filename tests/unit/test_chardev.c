@@ -310,12 +310,14 @@ static void test_events(void **state)
 
 static const char *screen(struct guest_mem *mem)
 {
+	static struct screen_text shown;
 	static char text[8192];
 	FILE *out = fmemopen(text, sizeof(text), "w");
 
 	assert_non_null(out);
 	memset(text, 0, sizeof(text));
-	screen_print(mem, out);
+	screen_from_ram(mem, &shown);
+	screen_print(&shown, out);
 	fclose(out);
 	return text;
 }

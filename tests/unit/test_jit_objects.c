@@ -27,6 +27,7 @@ extern const uint8_t prog_ata_start[], prog_ata_end[];
 extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 extern const uint8_t prog_i8254_start[], prog_i8254_end[];
 extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
+extern const uint8_t prog_vga_start[], prog_vga_end[];
 
 #ifdef __SANITIZE_ADDRESS__
 #define CASES 20000
@@ -257,6 +258,12 @@ static void objects_pmtimer(void **state)
 	compare_image(IMAGE(pmtimer));
 }
 
+static void objects_vga(void **state)
+{
+	(void)state;
+	compare_image(IMAGE(vga));
+}
+
 static void compare_file(const char *path)
 {
 	struct accel_err err;
@@ -382,7 +389,8 @@ static void test_no_addresses(void **state)
 		const char *name;
 		const uint8_t *first, *end;
 	} images[] = {{"ata", prog_ata_start, prog_ata_end}, {"hpet", prog_hpet_start, prog_hpet_end},
-		{"i8254", prog_i8254_start, prog_i8254_end}, {"pmtimer", prog_pmtimer_start, prog_pmtimer_end}};
+		{"i8254", prog_i8254_start, prog_i8254_end}, {"pmtimer", prog_pmtimer_start, prog_pmtimer_end},
+		{"vga", prog_vga_start, prog_vga_end}};
 	char rights[5];
 
 	(void)state;
@@ -490,6 +498,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(objects_hpet),
 		cmocka_unit_test(objects_i8254),
 		cmocka_unit_test(objects_pmtimer),
+		cmocka_unit_test(objects_vga),
 		cmocka_unit_test(objects_good),
 		cmocka_unit_test(objects_counter),
 		cmocka_unit_test(test_memory_rights),

@@ -24,11 +24,13 @@
 #include <cmocka.h>
 
 #include "accel/object.h"
+#include "bpf/vga.h"
 
 extern const uint8_t prog_ata_start[], prog_ata_end[];
 extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 extern const uint8_t prog_i8254_start[], prog_i8254_end[];
 extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
+extern const uint8_t prog_vga_start[], prog_vga_end[];
 
 /* for each program; the sanitizers slow the search for the instant down a hundredfold */
 #ifdef __SANITIZE_ADDRESS__
@@ -252,6 +254,8 @@ static uint64_t rng(void)
 	return rng_state * 0x2545f4914f6cdd1dull;
 }
 
+static void (*fill_page)(void *page); /* for every other page: what chance would hardly ever bring; NULL: nothing */
+
 /*
  * The page of the next case: that of the last one as the kernel left it (so that a latch is
  * followed by its reads), with a few fields changed to what fields hold: small numbers, flags,
@@ -297,6 +301,8 @@ static void next_page(struct both *b)
 		}
 		memcpy(page + at, &v, width);
 	}
+	if (fill_page && rng() % 2)
+		fill_page(page);
 }
 
 /*
@@ -421,6 +427,35 @@ static void kernel_pmtimer(void **state)
 	IMAGE(pmtimer, 8);
 }
 
+/* Mode 3's frame, of which some have gone by, and an interrupt that may be due. */
+static void fill_vga(void *page)
+{
+	struct vga_state *s = &((struct vga_page *)page)->s;
+
+	s->offset_ns = 0;
+	s->frame_ns = now_ns() - rng() % (2 * HR_NSEC_PER_SEC);
+	s->timing = (struct vga_timing){.dot_hz = 28322000,
+		.scan_dots = 900,
+		.show_dots = 720,
+		.line_dots = 900,
+		.frame_dots = 900 * 449,
+		.lines = 449,
+		.show_lines = 400,
+		.retrace_line = 412,
+		.retrace_lines = 2};
+	s->intr_armed = 1;
+	s->intr_pending = rng() % 8 == 0;
+	s->intr_seen = rng() % 128;
+}
+
+static void kernel_vga(void **state)
+{
+	(void)state;
+	fill_page = fill_vga;
+	IMAGE(vga, 0);
+	fill_page = NULL;
+}
+
 static void compare_file(const char *path, uint32_t busy)
 {
 	const char *name = strrchr(path, '/') + 1;
@@ -464,6 +499,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(kernel_hpet),
 		cmocka_unit_test(kernel_i8254),
 		cmocka_unit_test(kernel_pmtimer),
+		cmocka_unit_test(kernel_vga),
 		cmocka_unit_test(kernel_good),
 		cmocka_unit_test(kernel_counter),
 	};

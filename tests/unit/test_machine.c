@@ -18,6 +18,8 @@
 #include "vmm/options.h"
 #include "vmm/vm.h"
 
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
 struct rig {
 	struct vm vm;
 	struct options opt;
@@ -98,7 +100,8 @@ static void out(struct rig *r, uint16_t port, uint8_t v)
 	io(r, IO_PIO, port, 1, true, v);
 }
 
-static const char *const accelerated[] = {"hpet", "i8254", "port61", "pm", "ata.regs", "ata.data", "ata.ctl"};
+static const char *const accelerated[] = {
+	"hpet", "i8254", "port61", "pm", "ata.regs", "ata.data", "ata.ctl", "vga", "vga.crtc", "vga.status"};
 
 static void test_bindings(void **state)
 {
@@ -111,8 +114,8 @@ static void test_bindings(void **state)
 
 		for (unsigned i = 1; i <= r->vm.bus.range_count; i++)
 			slots += r->vm.bus.ranges[i]->slot != NULL;
-		assert_int_equal(slots, m ? sizeof(accelerated) / sizeof(accelerated[0]) : 0);
-		for (unsigned i = 0; i < sizeof(accelerated) / sizeof(accelerated[0]); i++) {
+		assert_int_equal(slots, m ? COUNT(accelerated) : 0);
+		for (unsigned i = 0; i < COUNT(accelerated); i++) {
 			const struct range *range = bus_find_name(&r->vm.bus, accelerated[i]);
 
 			assert_non_null(range);
@@ -148,6 +151,10 @@ static void test_places(void **state)
 		{IO_PIO, 0xcff, "pci.data"},
 		{IO_PIO, 0x608, "pm"},
 		{IO_PIO, 0xf4, "debugexit"},
+		{IO_PIO, 0x3b5, "vga.crtc"},
+		{IO_PIO, 0x3ba, "vga.status"},
+		{IO_PIO, 0x3cf, "vga"},
+		{IO_MMIO, 0xb8000, "vga.memory"},
 		{IO_MMIO, 0xfed000f0, "hpet"},
 	};
 	static const uint16_t free_ports[] = {0x22, 0x80, 0x170, 0x177, 0x376, 0x2f8, 0x3f0, 0xe9, 0x402, 0x512};

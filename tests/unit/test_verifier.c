@@ -127,7 +127,7 @@ static void test_tables(void **state)
 	assert_int_equal(failed, 0);
 }
 
-#define SHIPPED(X) X(i8254) X(hpet) X(pmtimer) X(ata)
+#define SHIPPED(X) X(i8254) X(hpet) X(pmtimer) X(ata) X(vga)
 #define DECLARE(name) extern const uint8_t prog_##name##_start[], prog_##name##_end[];
 SHIPPED(DECLARE)
 

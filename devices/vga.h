@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vga.h: the IBM VGA: registers at 0x3b4-0x3df and 256 KiB of display memory behind 0xa0000-0xbffff.
+ */
+#ifndef DEVICES_VGA_H
+#define DEVICES_VGA_H
+
+#include "devices/device.h"
+
+struct guest_mem;
+struct screen_text; /* vmm/screen.h */
+
+/*
+ * Takes 0xa0000-0xbffff of `mem`, which must outlive the device. in_text_mode: a reset leaves the registers as a
+ * boot loader would, in mode 3, since no VGA BIOS will run. NULL: out of memory.
+ */
+struct device *vga_create(struct bus *bus, struct clock *clock, struct guest_mem *mem, bool in_text_mode);
+
+/* What a text mode shows; 0 by 0 in a graphics mode. No vCPU runs. */
+void vga_text(struct device *dev, struct screen_text *out);
+
+#endif

@@ -330,7 +330,7 @@ static void ata_destroy(struct device *dev)
 	free(ata);
 }
 
-static const struct device_ops ata_ops = {ata_reset, ata_destroy};
+static const struct device_ops ata_ops = {.reset = ata_reset, .destroy = ata_destroy};
 
 static const struct reg_name ata_regs[] = {{1, 1, "error/features"}, {2, 1, "sector count"}, {3, 1, "lba low"},
 	{4, 1, "lba mid"}, {5, 1, "lba high"}, {6, 1, "device"}, {7, 1, "status/command"}, {0, 0, NULL}};

@@ -41,7 +41,7 @@ static void debugcon_destroy(struct device *dev)
 	free(dev);
 }
 
-static const struct device_ops debugcon_ops = {debugcon_reset, debugcon_destroy};
+static const struct device_ops debugcon_ops = {.reset = debugcon_reset, .destroy = debugcon_destroy};
 
 struct device *debugcon_create(struct bus *bus, struct clock *clock, struct chardev *chr)
 {

@@ -39,7 +39,7 @@ static void debugexit_destroy(struct device *dev)
 	free(dev);
 }
 
-static const struct device_ops debugexit_ops = {debugexit_reset, debugexit_destroy};
+static const struct device_ops debugexit_ops = {.reset = debugexit_reset, .destroy = debugexit_destroy};
 
 struct device *debugexit_create(
 	struct bus *bus, struct clock *clock, void (*end)(void *opaque, int status), void *opaque)

@@ -37,6 +37,22 @@ void device_cleanup(struct device *dev)
 	pthread_mutex_destroy(&dev->lock);
 }
 
+void device_shift_time(struct device *dev, uint64_t by_ns)
+{
+	int64_t *offset_ns; /* every state begins with it, see struct hr_page */
+
+	pthread_mutex_lock(&dev->lock);
+	if (dev->page) {
+		offset_ns = (int64_t *)(accel_page_data(dev->page) + 1);
+		page_begin(dev);
+		HR_STORE(*offset_ns, (int64_t)((uint64_t)*offset_ns - by_ns));
+		page_end(dev);
+	}
+	if (dev->ops->shift_time)
+		dev->ops->shift_time(dev, by_ns);
+	pthread_mutex_unlock(&dev->lock);
+}
+
 bool device_add_ranges(struct device *dev, struct bus *bus, const struct range *protos, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {

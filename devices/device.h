@@ -27,6 +27,12 @@ struct range_stats; /* vmm/stats.h */
 struct device_ops {
 	/* Back to power-on state, page included (by page_begin/page_end). dev->lock held. */
 	void (*reset)(struct device *dev);
+	/*
+	 * Optional: host time went on by by_ns while the guest's stood still, so host times that the
+	 * device keeps outside its page move on as well (timers and the page's offset_ns have).
+	 * dev->lock held, no vCPU runs.
+	 */
+	void (*shift_time)(struct device *dev, uint64_t by_ns);
 	/* Frees what init took, dev itself included. No other thread is left. */
 	void (*destroy)(struct device *dev);
 };
@@ -50,6 +56,9 @@ struct device {
 int device_init(struct device *dev, const char *name, const struct device_ops *ops, struct clock *clock,
 	uint32_t page_version, uint32_t page_size);
 void device_cleanup(struct device *dev);
+
+/* After a pause of by_ns: the device's guest time goes on where it stood. Takes dev->lock; no vCPU runs. */
+void device_shift_time(struct device *dev, uint64_t by_ns);
 
 /* Host time for a model: the sampled instant in check mode, else the clock. dev->lock held. */
 static inline uint64_t device_now(const struct device *dev)

@@ -260,7 +260,7 @@ static void fw_cfg_destroy(struct device *dev)
 	free(cfg);
 }
 
-static const struct device_ops fw_cfg_ops = {fw_cfg_reset, fw_cfg_destroy};
+static const struct device_ops fw_cfg_ops = {.reset = fw_cfg_reset, .destroy = fw_cfg_destroy};
 
 struct device *fw_cfg_create(struct bus *bus, struct clock *clock, struct guest_mem *mem)
 {

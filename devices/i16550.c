@@ -397,7 +397,16 @@ static void i16550_destroy(struct device *dev)
 	free(dev);
 }
 
-static const struct device_ops i16550_ops = {i16550_reset, i16550_destroy};
+static void uart_shift_time(struct device *dev, uint64_t by_ns)
+{
+	struct i16550 *uart = (struct i16550 *)dev;
+
+	if (uart->timeout_ns)
+		uart->timeout_ns += by_ns;
+}
+
+static const struct device_ops i16550_ops = {
+	.reset = i16550_reset, .shift_time = uart_shift_time, .destroy = i16550_destroy};
 
 struct device *i16550_create(struct bus *bus, struct clock *clock, struct irq_line irq, struct chardev *chr)
 {

@@ -89,7 +89,7 @@ static void i440fx_destroy(struct device *dev)
 	free(dev);
 }
 
-static const struct device_ops i440fx_ops = {i440fx_reset, i440fx_destroy};
+static const struct device_ops i440fx_ops = {.reset = i440fx_reset, .destroy = i440fx_destroy};
 
 struct device *i440fx_create(struct clock *clock, struct device *pci, struct guest_mem *mem, bool has_bios)
 {

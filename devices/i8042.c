@@ -377,7 +377,7 @@ static void i8042_destroy(struct device *dev)
 	free(dev);
 }
 
-static const struct device_ops i8042_ops = {i8042_reset, i8042_destroy};
+static const struct device_ops i8042_ops = {.reset = i8042_reset, .destroy = i8042_destroy};
 
 struct device *i8042_create(struct bus *bus, struct clock *clock, const struct i8042_config *config)
 {

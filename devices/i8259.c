@@ -345,7 +345,7 @@ static void i8259_destroy(struct device *dev)
 	free(dev);
 }
 
-static const struct device_ops i8259_ops = {i8259_reset, i8259_destroy};
+static const struct device_ops i8259_ops = {.reset = i8259_reset, .destroy = i8259_destroy};
 
 static const struct reg_name chip_regs[] = {{0, 1, "command/irr/isr"}, {1, 1, "mask"}, {0, 0, NULL}};
 static const struct reg_name elcr_regs[] = {{0, 1, "elcr1"}, {1, 1, "elcr2"}, {0, 0, NULL}};

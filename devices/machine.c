@@ -93,12 +93,12 @@ struct machine {
 
 static void soft_off(void *opaque)
 {
-	vm_request_stop(opaque, EXIT_GUEST_SHUTDOWN, "the guest turned the power off");
+	vm_guest_stops(opaque, EXIT_GUEST_SHUTDOWN, "the guest turned the power off");
 }
 
 static void debug_exit(void *opaque, int status)
 {
-	vm_request_stop(opaque, status, "the guest wrote the debug exit port");
+	vm_guest_stops(opaque, status, "the guest wrote the debug exit port");
 }
 
 enum reset_source { RESET_PCI, RESET_I8042 };
@@ -416,4 +416,10 @@ void machine_reset(struct machine *m)
 		dev->ops->reset(dev);
 		pthread_mutex_unlock(&dev->lock);
 	}
+}
+
+void machine_shift_time(struct machine *m, uint64_t by_ns)
+{
+	for (unsigned i = 0; i < m->dev_count; i++)
+		device_shift_time(m->devs[i], by_ns);
 }

@@ -21,5 +21,7 @@ void machine_destroy(struct machine *machine); /* NULL is fine */
 void machine_reset(struct machine *machine);
 /* What the VGA shows in text; false: there is no VGA. No vCPU runs. */
 bool machine_text(const struct machine *machine, struct screen_text *out);
+/* Host time went on by by_ns while the guest's stood still; no vCPU runs. */
+void machine_shift_time(struct machine *machine, uint64_t by_ns);
 
 #endif

@@ -416,7 +416,15 @@ static void rtc_power_up(struct mc146818 *rtc)
 	rtc_set_phase(rtc, clock_now(rtc->dev.clock), (uint64_t)wall.tv_nsec);
 }
 
-static const struct device_ops rtc_ops = {.reset = rtc_reset, .destroy = rtc_destroy};
+/* The clock is a guest's like all others: after a pause it is behind the host's by the pause. */
+static void rtc_shift_time(struct device *dev, uint64_t by_ns)
+{
+	struct mc146818 *rtc = (struct mc146818 *)dev;
+
+	rtc->divider_ns += by_ns;
+}
+
+static const struct device_ops rtc_ops = {.reset = rtc_reset, .shift_time = rtc_shift_time, .destroy = rtc_destroy};
 
 static const struct reg_name rtc_regs[] = {{0, 1, "CMOS index"}, {1, 1, "CMOS data"}, {0, 0, NULL}};
 

@@ -151,7 +151,7 @@ static void pci_destroy(struct device *dev)
 	free(dev);
 }
 
-static const struct device_ops pci_ops = {pci_reset, pci_destroy};
+static const struct device_ops pci_ops = {.reset = pci_reset, .destroy = pci_destroy};
 
 static const struct reg_name addr_regs[] = {{0, 1, "confadd"}, {1, 1, "reset control"}, {0, 0, NULL}};
 static const struct reg_name data_regs[] = {{0, 4, "confdata"}, {0, 0, NULL}};

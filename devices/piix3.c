@@ -82,7 +82,7 @@ static void piix3_destroy(struct device *dev)
 	free(dev);
 }
 
-static const struct device_ops piix3_ops = {piix3_reset, piix3_destroy};
+static const struct device_ops piix3_ops = {.reset = piix3_reset, .destroy = piix3_destroy};
 
 struct device *piix3_create(struct clock *clock, struct device *pci, struct device *pm)
 {

@@ -5,7 +5,7 @@
 # Called by the Makefile; quick when nothing is missing. `setup.sh build|check` says how much is needed.
 set -eu
 
-build="gcc make clang llvm libbpf-dev libelf-dev zlib1g-dev libx86emu-dev pkg-config binutils libc6-dev"
+build="gcc make clang llvm libbpf-dev libelf-dev zlib1g-dev libx86emu-dev libjansson-dev pkg-config binutils libc6-dev"
 demo="seabios grub-pc-bin grub-common jq"
 check="libcmocka-dev libclang-rt-dev qemu-system-x86 spin clang-format groff-base"
 

@@ -57,7 +57,7 @@ static void set_timerfd(struct clock *clock)
 
 	if (clock->timerfd < 0)
 		return;
-	if (clock->timers) {
+	if (clock->timers && !__atomic_load_n(&clock->frozen_ns, __ATOMIC_RELAXED)) {
 		at = clock->timers->deadline_ns;
 		if (at == 0)
 			at = 1; /* all zero would stop it */
@@ -65,6 +65,35 @@ static void set_timerfd(struct clock *clock)
 		spec.it_value.tv_nsec = (long)(at % HR_NSEC_PER_SEC);
 	}
 	timerfd_settime(clock->timerfd, TFD_TIMER_ABSTIME, &spec, NULL);
+}
+
+void clock_freeze(struct clock *clock)
+{
+	if (clock->source.is_virtual)
+		return;
+	pthread_mutex_lock(&clock->lock);
+	if (!clock->frozen_ns)
+		__atomic_store_n(&clock->frozen_ns, accel_clock_now(&clock->source), __ATOMIC_RELAXED);
+	set_timerfd(clock);
+	pthread_mutex_unlock(&clock->lock);
+}
+
+uint64_t clock_thaw(struct clock *clock)
+{
+	uint64_t stood_ns = 0;
+
+	pthread_mutex_lock(&clock->lock);
+	if (clock->frozen_ns) {
+		stood_ns = accel_clock_now(&clock->source) - clock->frozen_ns;
+		for (struct timer *t = clock->timers; t; t = t->next)
+			t->deadline_ns =
+				t->deadline_ns > UINT64_MAX - stood_ns ? UINT64_MAX : t->deadline_ns + stood_ns;
+		clock->start_ns += stood_ns;
+		__atomic_store_n(&clock->frozen_ns, 0, __ATOMIC_RELAXED);
+		set_timerfd(clock);
+	}
+	pthread_mutex_unlock(&clock->lock);
+	return stood_ns;
 }
 
 /* Takes an armed timer off the list. clock.lock held. */
@@ -132,7 +161,7 @@ void clock_fire_due(struct clock *clock)
 	if (clock->timerfd >= 0 && read(clock->timerfd, &expirations, sizeof(expirations)) < 0) {
 		/* EAGAIN: called without an expiry, or the timer was moved meanwhile; look all the same */
 	}
-	for (int i = 0; i < FIRE_BATCH; i++) {
+	for (int i = 0; i < FIRE_BATCH && !__atomic_load_n(&clock->frozen_ns, __ATOMIC_RELAXED); i++) {
 		void (*fire)(void *) = NULL;
 		void *opaque = NULL;
 

@@ -5,6 +5,8 @@
  * Host source: CLOCK_MONOTONIC, timers fire from the event thread through a timerfd. Virtual
  * source: time moves only in clock_advance(), which fires due timers in deadline order, each
  * seeing its own deadline as now. The programs' helper 5 reads the same source.
+ * A frozen clock stands still for models and timers while the source goes on; that is only while no
+ * vCPU runs, so no program can see the difference.
  * Lock: clock.lock is the innermost of all; it is not held while a callback runs.
  */
 #ifndef VMM_CLOCK_H
@@ -38,7 +40,9 @@ struct clock {
 	struct accel_clock source; /* what helper 5 reads */
 	/* constant after init */
 	int timerfd;	   /* readable when the first timer is due; -1 for the virtual source */
-	uint64_t start_ns; /* host time at creation: guest time 0 */
+	uint64_t start_ns; /* host time of guest time 0: of creation, later by each pause (clock_thaw()) */
+	/* atomic; changes only while no vCPU runs */
+	uint64_t frozen_ns; /* what clock_now() says while the clock stands still; 0: it runs */
 	/* clock.lock */
 	pthread_mutex_t lock;
 	struct timer *timers;
@@ -51,8 +55,21 @@ void clock_destroy(struct clock *clock);
 /* Nanoseconds of the source. Any thread, no lock. */
 static inline uint64_t clock_now(const struct clock *clock)
 {
-	return accel_clock_now(&clock->source);
+	uint64_t frozen_ns = __atomic_load_n(&clock->frozen_ns, __ATOMIC_RELAXED);
+
+	return frozen_ns ? frozen_ns : accel_clock_now(&clock->source);
 }
+
+/*
+ * Stops the clock: no timer fires, clock_now() stays. Event thread, no vCPU runs. Nothing with the
+ * virtual source, whose time moves by a vCPU's hand only.
+ */
+void clock_freeze(struct clock *clock);
+/*
+ * Lets it go on: every deadline and start_ns move on by the time that it stood still, which is
+ * returned; the caller does the same for whatever else holds host times. Like clock_freeze().
+ */
+uint64_t clock_thaw(struct clock *clock);
 
 void timer_init(struct timer *timer, void (*fire)(void *opaque), void *opaque);
 /* Arms or re-arms for an absolute time of the source; a past deadline fires at once. */

@@ -50,15 +50,22 @@ struct cpu_ops {
 	int (*create)(struct vm *vm, unsigned index, struct cpu **out, struct accel_err *err);
 	void (*destroy)(struct cpu *cpu);
 	/*
-	 * Executes until vm_should_stop(vm) (returns 0) or the backend itself failed (-errno, a line
+	 * Executes until vm_must_leave(vm) (returns 0) or the backend itself failed (-errno, a line
 	 * in err; the VM then ends with status 6). vCPU 0 starts with its registers as set; others
-	 * wait for INIT/SIPI. Returns 0 also on a requested reset (vm_reset_pending()).
+	 * wait for INIT/SIPI. May be called again: the guest goes on.
 	 */
 	int (*run)(struct cpu *cpu, struct accel_err *err);
-	/* Makes run() look at stop, reset and pending interrupts soon. Any thread, async-signal-safe. */
+	/* Makes run() look at vm_must_leave() and pending interrupts soon. Any thread, async-signal-safe. */
 	void (*kick)(struct cpu *cpu);
 	int (*get_regs)(struct cpu *cpu, struct cpu_regs *regs);
 	int (*set_regs)(struct cpu *cpu, const struct cpu_regs *regs);
+	/*
+	 * Optional: keep the time that the vCPU itself knows (time stamp counter, local APIC) from
+	 * pause to resume. The vCPU is not in run(), and no reset comes in between but with the
+	 * state of the pause lost.
+	 */
+	void (*pause)(struct cpu *cpu);
+	void (*resume)(struct cpu *cpu);
 	/* Optional: cpus other than 0 back to wait-for-SIPI, local APIC to power-on state. */
 	int (*reset)(struct cpu *cpu);
 };

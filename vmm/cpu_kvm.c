@@ -32,6 +32,8 @@
 #define HIGH_RAM_BASE 0x100000u
 #define MAX_SLOTS (MEM_MAX_REGIONS + 2) /* regions are cut at two addresses */
 
+#define FINISH_EXITS 16
+
 /* vm->backend */
 struct kvm_vm {
 	/* constant after setup */
@@ -432,19 +434,6 @@ static void halt_wait(struct kvm_cpu *kc)
 		return; /* somebody was faster: look again */
 }
 
-/* After an exit that KVM finishes on the next entry: finishes it, running no guest code. */
-static void finish_exit(struct kvm_cpu *kc)
-{
-	/* An access across a page has two parts, so there can be one more exit. */
-	for (int i = 0; i < 4; i++) {
-		__atomic_store_n(&kc->run->immediate_exit, 1, __ATOMIC_RELAXED);
-		if (ioctl(kc->fd, KVM_RUN, 0) < 0)
-			return;
-		if (kc->run->exit_reason == KVM_EXIT_MMIO && !kc->run->mmio.is_write)
-			memset(kc->run->mmio.data, 0xff, sizeof(kc->run->mmio.data));
-	}
-}
-
 /* One exit. 0 to go on, or -errno with err. */
 static int handle_exit(struct kvm_cpu *kc, struct accel_err *err)
 {
@@ -472,6 +461,24 @@ static int handle_exit(struct kvm_cpu *kc, struct accel_err *err)
 	}
 }
 
+/*
+ * After an exit that KVM finishes on the next entry: finishes it, running no further instruction. One
+ * access may come as several exits (across a page, a string), which are done like any other; the vCPU
+ * may go on afterwards. What is left of a longer string is finished by the next run(), or a reset.
+ */
+static int finish_exit(struct kvm_cpu *kc, struct accel_err *err)
+{
+	int rc = 0;
+
+	for (int i = 0; i < FINISH_EXITS && !rc; i++) {
+		__atomic_store_n(&kc->run->immediate_exit, 1, __ATOMIC_RELAXED);
+		if (ioctl(kc->fd, KVM_RUN, 0) < 0)
+			break;
+		rc = handle_exit(kc, err);
+	}
+	return rc;
+}
+
 static int run_loop(struct kvm_cpu *kc, struct accel_err *err)
 {
 	struct vm *vm = kc->cpu.vm;
@@ -480,7 +487,7 @@ static int run_loop(struct kvm_cpu *kc, struct accel_err *err)
 	for (;;) {
 		__atomic_store_n(&kc->run->immediate_exit, 0, __ATOMIC_RELAXED);
 		atomic_thread_fence(memory_order_seq_cst); /* see the head of this file */
-		if (vm_should_stop(vm) || vm_reset_pending(vm))
+		if (vm_must_leave(vm))
 			return 0;
 		if (kc->cpu.index == 0) {
 			rc = inject(kc, err);
@@ -515,7 +522,7 @@ static int kvm_run_cpu(struct cpu *cpu, struct accel_err *err)
 	atomic_store(&kc->tid, (int)syscall(SYS_gettid));
 	rc = run_loop(kc, err);
 	if (!rc)
-		finish_exit(kc);
+		rc = finish_exit(kc, err);
 	atomic_store(&kc->tid, 0);
 	return rc;
 }

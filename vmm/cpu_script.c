@@ -68,14 +68,14 @@ static int script_create(struct vm *vm, unsigned index, struct cpu **out, struct
 }
 
 /*
- * Moves time. Years without a timer are one step; where timers are due, there is a look at stop every
+ * Moves time. Years without a timer are one step; where timers are due, there is a look at requests every
  * STEP_NS, so that a script of years with a fast timer can still be ended.
  */
 static void advance(struct vm *vm, uint64_t to_ns)
 {
 	uint64_t now, next;
 
-	while ((now = clock_now(&vm->clock)) < to_ns && !vm_should_stop(vm)) {
+	while ((now = clock_now(&vm->clock)) < to_ns && !vm_must_leave(vm)) {
 		next = clock_next(&vm->clock);
 		if (next < now + STEP_NS)
 			next = now + STEP_NS;
@@ -97,7 +97,8 @@ static void compare(struct script_cpu *sc, const struct trace_line *line, uint64
 			line->value);
 }
 
-static void replay(struct script_cpu *sc, const struct trace_line *line)
+/* False: not yet, there is something else to do first. */
+static bool replay(struct script_cpu *sc, const struct trace_line *line)
 {
 	struct io_req req = {
 		.io = {.value = line->is_write ? line->value : 0, .size = line->size, .is_write = line->is_write},
@@ -107,11 +108,12 @@ static void replay(struct script_cpu *sc, const struct trace_line *line)
 	};
 
 	advance(sc->cpu.vm, line->time_ns);
-	if (vm_should_stop(sc->cpu.vm))
-		return;
+	if (vm_must_leave(sc->cpu.vm))
+		return false;
 	sc->cpu.exits++;
 	bus_io(&sc->cpu.vm->bus, &req);
 	compare(sc, line, req.io.result);
+	return true;
 }
 
 static int script_run(struct cpu *cpu, struct accel_err *err)
@@ -121,9 +123,9 @@ static int script_run(struct cpu *cpu, struct accel_err *err)
 	char reason[96];
 
 	(void)err;
-	while (!vm_should_stop(vm) && !vm_reset_pending(vm) && sc->next < sc->script.count)
-		replay(sc, &sc->script.lines[sc->next++]);
-	if (vm_should_stop(vm) || vm_reset_pending(vm))
+	while (sc->next < sc->script.count && replay(sc, &sc->script.lines[sc->next]))
+		sc->next++;
+	if (vm_must_leave(vm))
 		return 0;
 	if (sc->mismatches) {
 		snprintf(reason, sizeof(reason), "%" PRIu64 " reads gave another value than the script says",

@@ -108,10 +108,10 @@ uint64_t soft_tsc(struct soft_cpu *c)
 /* True: there is a reason to leave run(). */
 static bool must_leave(const struct soft_cpu *c)
 {
-	return c->failed || vm_should_stop(c->cpu.vm) || vm_reset_pending(c->cpu.vm);
+	return c->failed || vm_must_leave(c->cpu.vm);
 }
 
-/* HLT: sleeps until an interrupt can be taken, or a kick says to look at stop or reset. */
+/* HLT: sleeps until an interrupt can be taken, or a kick says to look whether to leave. */
 static void sleep_halted(struct soft_cpu *c)
 {
 	uint64_t n;

@@ -14,8 +14,6 @@
 #include "vmm/options.h"
 #include "vmm/vm.h"
 
-#define HOTREG_VERSION "0.1"
-
 static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec ts;

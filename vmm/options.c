@@ -214,6 +214,16 @@ static int set_trace(struct parser *p, char *value)
 	return 0;
 }
 
+static int set_qmp(struct parser *p, char *value)
+{
+	if (strncmp(value, "unix:", 5) != 0 || value[5] == '\0') {
+		err_set(p->err, "--qmp: '%.80s' is not unix:PATH", value);
+		return -EINVAL;
+	}
+	p->opt->qmp = value;
+	return 0;
+}
+
 static int set_timeout(struct parser *p, char *value)
 {
 	uint64_t seconds;
@@ -268,6 +278,7 @@ static const struct option_row rows[] = {
 		"count and time each register; a table at the end, or JSON"},
 	{"--trace", VALUE, false, set_trace, "FILE",
 		"write every access as the devices saw it; --cpu script=FILE replays it"},
+	{"--qmp", VALUE, false, set_qmp, "unix:PATH", "listen there for QMP clients and `hotreg ctl`"},
 	{"--timeout", VALUE, false, set_timeout, "SECONDS", "end the VM after that time, with status 124"},
 	{"--quiet", NO_VALUE, false, set_quiet, "", "no notices on standard error"},
 };
@@ -384,12 +395,13 @@ static int check_overlaps(const struct options *opt, struct accel_err *err)
 	const bool has_serial = strcmp(opt->serial, "stdio") != 0 && strcmp(opt->serial, "none") != 0;
 	const bool has_debugcon =
 		opt->debugcon && strcmp(opt->debugcon, "stdio") != 0 && strcmp(opt->debugcon, "none") != 0;
-	enum { OUTPUTS = 4, OTHERS = 4 };
+	enum { OUTPUTS = 5, OTHERS = 4 };
 	struct named_file files[OUTPUTS + OTHERS + OPT_MAX_PROGS] = {
 		{"--serial", has_serial ? opt->serial : NULL},
 		{"--debugcon", has_debugcon ? opt->debugcon : NULL},
 		{"--stats", opt->stats_file},
 		{"--trace", opt->trace},
+		{"--qmp", opt->qmp ? opt->qmp + 5 : NULL},
 		{"--kernel", opt->kernel},
 		{"--bios", opt->bios},
 		{"--disk", opt->disk},

@@ -11,6 +11,11 @@
 
 #include "accel/accel.h"
 
+#define HOTREG_VERSION_MAJOR 0
+#define HOTREG_VERSION_MINOR 1
+#define HOTREG_VERSION_MICRO 0
+#define HOTREG_VERSION "0.1"
+
 #define OPT_MAX_PROGS 8
 
 enum opt_cpu { OPT_CPU_AUTO, OPT_CPU_KVM, OPT_CPU_SOFT, OPT_CPU_SCRIPT };
@@ -41,6 +46,7 @@ struct options {
 	bool stats;
 	const char *stats_file;
 	const char *trace;
+	const char *qmp;    /* "unix:PATH" */
 	unsigned timeout_s; /* 0: none */
 	bool quiet;
 	uint64_t process_start_ns; /* set by main: CLOCK_MONOTONIC when the process began */

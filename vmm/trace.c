@@ -22,9 +22,9 @@ struct trace {
 	/* constant after trace_open */
 	FILE *file;
 	char *path;
-	uint64_t start_ns;
 	/* lock */
 	pthread_mutex_t lock;
+	uint64_t start_ns;
 	uint64_t last_ns;
 };
 
@@ -52,6 +52,16 @@ fail:
 		free(trace->path);
 	free(trace);
 	return rc;
+}
+
+void trace_shift_time(struct trace *trace, uint64_t by_ns)
+{
+	if (!trace)
+		return;
+	pthread_mutex_lock(&trace->lock);
+	trace->start_ns += by_ns;
+	trace->last_ns += by_ns;
+	pthread_mutex_unlock(&trace->lock);
 }
 
 int trace_close(struct trace *trace, struct accel_err *err)

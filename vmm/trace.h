@@ -21,6 +21,8 @@ struct trace;
 
 /* Creates or truncates the file. start_ns: the clock's time that is written as 0. 0 or -errno with err. */
 int trace_open(const char *path, uint64_t start_ns, struct trace **out, struct accel_err *err);
+/* Guest time stood still for by_ns of host time. Any thread; NULL is fine. */
+void trace_shift_time(struct trace *trace, uint64_t by_ns);
 /* Flushes; 0, or -errno with err when the file could not be written whole. NULL is fine. */
 int trace_close(struct trace *trace, struct accel_err *err);
 /* One access as a device saw it; data NULL: the value is in req->io, else one line for each element. Any thread. */

@@ -16,15 +16,17 @@
 #include "devices/machine.h"
 #include "vmm/boot.h"
 #include "vmm/chardev.h"
+#include "vmm/control.h"
 #include "vmm/doctor.h"
 #include "vmm/options.h"
 #include "vmm/stats.h"
 #include "vmm/text.h"
 #include "vmm/trace.h"
+#include "vmm/vm_park.h"
 
 /* ---- requests ------------------------------------------------------------------------------- */
 
-static void kick_all(struct vm *vm)
+void vm_kick_all(struct vm *vm)
 {
 	for (unsigned i = 0; i < VM_MAX_CPUS; i++) {
 		if (vm->cpus[i])
@@ -40,6 +42,14 @@ void vm_wake(struct vm *vm)
 		return; /* EAGAIN: the counter is full, so it is awake */
 }
 
+/* Those that rest or are parked look again. */
+static void wake_parked(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->park_lock);
+	pthread_cond_broadcast(&vm->park_cond);
+	pthread_mutex_unlock(&vm->park_lock);
+}
+
 void vm_request_stop(struct vm *vm, int status, const char *reason)
 {
 	if (atomic_exchange(&vm->stop_claimed, true))
@@ -49,19 +59,36 @@ void vm_request_stop(struct vm *vm, int status, const char *reason)
 	atomic_store_explicit(&vm->stop, true, memory_order_release);
 	chardev_abort(vm->serial);
 	chardev_abort(vm->debugcon);
-	kick_all(vm);
-	pthread_mutex_lock(&vm->park_lock);
-	pthread_cond_broadcast(&vm->park_cond);
-	pthread_mutex_unlock(&vm->park_lock);
+	vm_kick_all(vm);
+	wake_parked(vm);
 	vm_wake(vm);
+	control_post(vm->control, VM_EVENT_SHUTDOWN);
+}
+
+void vm_guest_stops(struct vm *vm, int status, const char *reason)
+{
+	atomic_store(&vm->stopped_by_guest, true);
+	vm_request_stop(vm, status, reason);
+}
+
+static void request_reset(struct vm *vm, bool by_guest)
+{
+	atomic_store(&vm->reset_by_guest, by_guest);
+	atomic_store_explicit(&vm->reset, true, memory_order_release);
+	vm_kick_all(vm);
+	wake_parked(vm);
 }
 
 void vm_request_reset(struct vm *vm, const char *why)
 {
-	atomic_store_explicit(&vm->reset, true, memory_order_release);
 	if (!vm->opt->quiet && !atomic_exchange(&vm->told_reset, true))
 		fprintf(stderr, "hotreg: the guest resets the machine: %s\n", why);
-	kick_all(vm);
+	request_reset(vm, true);
+}
+
+void vm_request_host_reset(struct vm *vm)
+{
+	request_reset(vm, false);
 }
 
 static void set_intr(void *opaque, unsigned pin, bool level)
@@ -172,8 +199,12 @@ static int attach_stats(struct vm *vm, struct accel_err *err)
 static int build_machine(struct vm *vm, struct accel_err *err)
 {
 	char cpu_why[256] = "";
-	int rc = open_outputs(vm, err);
+	int rc = 0;
 
+	if (vm->opt->qmp)
+		rc = control_new(vm->opt->qmp, &vm->control, err);
+	if (!rc)
+		rc = open_outputs(vm, err);
 	if (rc)
 		return rc;
 	pick_cpu(vm, cpu_why, sizeof(cpu_why));
@@ -245,6 +276,7 @@ fail_clock:
 
 void vm_destroy(struct vm *vm)
 {
+	control_free(vm->control);
 	for (unsigned i = 0; i < VM_MAX_CPUS; i++) {
 		if (vm->cpus[i])
 			vm->cpus[i]->ops->destroy(vm->cpus[i]);

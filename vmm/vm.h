@@ -3,8 +3,13 @@
  * vm.h: one virtual machine: everything mutable hangs off struct vm.
  *
  * Lock order: device -> irq controller -> clock; bus.lock and mem.lock are taken under a device
- * lock and hold nothing further. Threads: one per vCPU (0 is started like the others), one event
- * thread (timers, standard input, signals, timeout) which is the caller of vm_run().
+ * lock and hold nothing further, and so is park_lock. Threads: one per vCPU (0 is started like the
+ * others), one event thread (timers, standard input, signals, timeout) which is the caller of vm_run(),
+ * and with --qmp the control thread (control.h), which takes device locks one at a time and none of the
+ * others but through the functions here.
+ *
+ * Whatever may only change while no guest code runs (the accel mode, the guest's time) is changed by
+ * a job in vm_at_rest(): every vCPU thread leaves run() and rests, then the event thread does it.
  */
 #ifndef VMM_VM_H
 #define VMM_VM_H
@@ -28,11 +33,18 @@
 #define EXIT_CPU_FAILED 6
 #define EXIT_TIMEOUT 124
 
+#define VM_ENDED_BY_QUIT "ended by quit at the control socket" /* a reason for vm_request_stop() */
+
 struct options; /* vmm/options.h */
 struct machine; /* devices/machine.h */
 struct chardev; /* vmm/chardev.h */
 struct trace;
 struct stats;
+struct vm_job; /* vm_park.c */
+struct control;
+
+/* What happened to the VM, for the control thread. */
+enum vm_event { VM_EVENT_SHUTDOWN, VM_EVENT_RESET };
 
 struct vm {
 	/* constant after vm_create */
@@ -48,7 +60,8 @@ struct vm {
 	struct chardev *serial, *debugcon; /* opened by vm_create before machine_create; NULL: none */
 	struct machine *machine;
 	struct trace *trace;
-	struct stats *stats; /* NULL without --stats */
+	struct stats *stats;	 /* NULL without --stats */
+	struct control *control; /* NULL without --qmp */
 	/* set by the interrupt controller before the vCPUs run */
 	int (*intr_ack)(void *opaque); /* vector 0..255, or -1: it went away */
 	void *intr_opaque;
@@ -58,14 +71,19 @@ struct vm {
 	_Atomic bool stop;
 	_Atomic int exit_status; /* valid once stop is set: the first request wins */
 	_Atomic bool reset;
-	char stop_reason[128];		/* written before stop is set, by who won */
-	_Atomic bool stop_claimed;	/* somebody is about to set stop */
-	_Atomic bool told_reset;	/* resets are logged once */
-	_Atomic uint64_t first_insn_ns; /* CLOCK_MONOTONIC when vCPU 0 entered the guest */
+	_Atomic bool hold;			       /* vCPUs are to rest: there is a job, or the VM is paused */
+	_Atomic bool paused;			       /* set and cleared by jobs */
+	_Atomic bool stopped_by_guest, reset_by_guest; /* who asked for the last one */
+	char stop_reason[128];			       /* written before stop is set, by who won */
+	_Atomic bool stop_claimed;		       /* somebody is about to set stop */
+	_Atomic bool told_reset;		       /* resets are logged once */
+	_Atomic uint64_t first_insn_ns;		       /* CLOCK_MONOTONIC when vCPU 0 entered the guest */
 	/* park_lock: nothing is taken under it */
 	pthread_mutex_t park_lock;
 	pthread_cond_t park_cond;
 	unsigned parked;  /* vCPU threads that wait for a reset */
+	unsigned resting; /* vCPU threads that rest */
+	struct vm_job *job;
 	unsigned running; /* vCPU threads that have not ended */
 	uint32_t resets;
 	struct accel_err *run_err; /* vm_run's, for the first vCPU that fails; NULL: taken */
@@ -79,14 +97,50 @@ void vm_destroy(struct vm *vm);
 
 /* Ends the VM. The first status wins. Any thread, also with device locks held. */
 void vm_request_stop(struct vm *vm, int status, const char *reason);
+/* The same at the guest's own wish. */
+void vm_guest_stops(struct vm *vm, int status, const char *reason);
 /* Makes the event thread look at everything again. Any thread. */
 void vm_wake(struct vm *vm);
-/* Asks for a system reset: the vCPUs leave run(), devices and memory map return to power-on. */
+/*
+ * Asks for a system reset: the vCPUs leave run(), devices and memory map return to power-on. `why` is
+ * what the guest did. Any thread, also with device locks held.
+ */
 void vm_request_reset(struct vm *vm, const char *why);
+/* The same for the person at the control socket. */
+void vm_request_host_reset(struct vm *vm);
+
+/*
+ * Runs fn(vm, opaque) in the event thread with every vCPU at rest, and waits for it. 0; -EBUSY with err
+ * when a vCPU does not come to rest (nothing was done then), -ESHUTDOWN with err when the VM ends.
+ * One caller at a time, neither a vCPU nor the event thread, no lock held. Without running
+ * threads (before vm_run()) fn is simply called.
+ */
+int vm_at_rest(struct vm *vm, void (*fn)(struct vm *vm, void *opaque), void *opaque, struct accel_err *err);
+
+/*
+ * Guest time stands still from pause to resume: no vCPU runs, no timer fires, and the guest's clocks go
+ * on afterwards where they stood. A reset meanwhile is done, and the VM stays paused. Both are
+ * idempotent; callers and errors as for vm_at_rest().
+ */
+int vm_pause(struct vm *vm, struct accel_err *err);
+int vm_resume(struct vm *vm, struct accel_err *err);
+
+static inline bool vm_is_paused(const struct vm *vm)
+{
+	return atomic_load_explicit(&vm->paused, memory_order_acquire);
+}
 
 static inline bool vm_should_stop(const struct vm *vm)
 {
 	return atomic_load_explicit(&vm->stop, memory_order_acquire);
+}
+
+/* A vCPU thread has something else to do than to run guest code: run() returns 0 soon. */
+static inline bool vm_must_leave(const struct vm *vm)
+{
+	return atomic_load_explicit(&vm->stop, memory_order_acquire) ||
+	       atomic_load_explicit(&vm->reset, memory_order_acquire) ||
+	       atomic_load_explicit(&vm->hold, memory_order_acquire);
 }
 
 static inline bool vm_reset_pending(const struct vm *vm)

@@ -2,9 +2,8 @@
 /*
  * vm_run.c: the threads of a VM: one for each vCPU, and the event thread, which is the caller.
  *
- * On a reset each vCPU thread leaves run() and parks; the last one to arrive does the reset, so
- * no guest code runs meanwhile. The event thread goes on all the time and ends when no vCPU
- * thread is left; then come the reports.
+ * What needs the vCPUs to stand still, resets and jobs, is vm_park.c. The event thread goes on all
+ * the time and ends when no vCPU thread is left; then come the reports.
  */
 #include "vmm/vm.h"
 
@@ -16,71 +15,19 @@
 #include <unistd.h>
 
 #include "devices/machine.h"
-#include "vmm/boot.h"
 #include "vmm/chardev.h"
+#include "vmm/control.h"
 #include "vmm/event.h"
 #include "vmm/options.h"
 #include "vmm/screen.h"
 #include "vmm/stats.h"
 #include "vmm/text.h"
 #include "vmm/trace.h"
+#include "vmm/vm_park.h"
 
 #define INPUT_MAX_BYTES (1u << 20) /* of a standard input that is a file: taken at once */
 
 /* ---- vCPU threads --------------------------------------------------------------------------- */
-
-/* A vCPU could not go on: the first one's words are the VM's. */
-static void cpu_failed(struct vm *vm, const struct accel_err *err)
-{
-	pthread_mutex_lock(&vm->park_lock);
-	if (vm->run_err)
-		*vm->run_err = *err;
-	vm->run_err = NULL;
-	pthread_mutex_unlock(&vm->park_lock);
-	vm_request_stop(vm, EXIT_CPU_FAILED, "the CPU backend failed");
-}
-
-/* Every vCPU is parked, so the machine stands still but for timers, which take device locks. */
-static void do_reset(struct vm *vm)
-{
-	struct accel_err err = {.text = ""};
-	int rc = 0;
-
-	machine_reset(vm->machine);
-	for (unsigned i = 0; i < vm->cpu_count && rc == 0; i++) {
-		if (vm->cpu_ops->reset)
-			rc = vm->cpu_ops->reset(vm->cpus[i]);
-	}
-	if (rc)
-		err_set(&err, "a vCPU cannot be reset: %s", strerror(-rc));
-	else if (vm->opt->cpu != OPT_CPU_SCRIPT)
-		rc = boot_load(vm, &err);
-	if (rc)
-		cpu_failed(vm, &err);
-}
-
-/* Waits until all vCPUs are here and the reset is done, or the VM stops. */
-static void park_for_reset(struct vm *vm)
-{
-	uint32_t before;
-
-	pthread_mutex_lock(&vm->park_lock);
-	before = vm->resets;
-	vm->parked++;
-	if (vm->parked == vm->cpu_count) {
-		pthread_mutex_unlock(&vm->park_lock);
-		/* a reset asked for from here on is another one */
-		atomic_store_explicit(&vm->reset, false, memory_order_release);
-		do_reset(vm);
-		pthread_mutex_lock(&vm->park_lock);
-		vm->parked = 0;
-		vm->resets++;
-		pthread_cond_broadcast(&vm->park_cond);
-	}
-	while (vm->resets == before && !vm_should_stop(vm))
-		pthread_cond_wait(&vm->park_cond, &vm->park_lock);
-	pthread_mutex_unlock(&vm->park_lock);
-}
 
 static void *cpu_thread(void *opaque)
 {
@@ -94,11 +41,10 @@ static void *cpu_thread(void *opaque)
 		int rc = cpu->ops->run(cpu, &err);
 
 		if (rc) {
-			cpu_failed(vm, &err);
+			vm_cpu_failed(vm, &err);
 			break;
 		}
-		if (!vm_should_stop(vm) && vm_reset_pending(vm))
-			park_for_reset(vm);
+		vm_park(cpu);
 	}
 	pthread_mutex_lock(&vm->park_lock);
 	vm->running--;
@@ -233,6 +179,7 @@ static void run_events(struct event_thread *et)
 	while (cpus_left(et->vm)) {
 		if (event_wait(&et->loop, timeout_ms(et)) < 0)
 			vm_request_stop(et->vm, EXIT_CPU_FAILED, "the event loop failed");
+		vm_run_job(et->vm);
 		if (host_now() >= et->end_ns)
 			vm_request_stop(et->vm, EXIT_TIMEOUT, "--timeout is over");
 	}
@@ -344,6 +291,8 @@ int vm_run(struct vm *vm, struct accel_err *err)
 	rc = event_thread_init(&events, vm, &signals);
 	if (!rc)
 		rc = start_cpus(vm, threads, &started);
+	if (!rc)
+		rc = control_start(vm->control, vm);
 	if (rc) {
 		err_set(err, "cannot start the VM's threads: %s", strerror(-rc));
 		vm_request_stop(vm, EXIT_USAGE, "not started");
@@ -352,6 +301,7 @@ int vm_run(struct vm *vm, struct accel_err *err)
 	for (unsigned i = 0; i < started; i++)
 		pthread_join(threads[i], NULL);
 	end_ns = host_now();
+	control_stop(vm->control);
 	event_thread_destroy(&events);
 	pthread_sigmask(SIG_SETMASK, &old_signals, NULL);
 	vm->run_err = NULL;

@@ -192,6 +192,53 @@ static void test_storm_is_bounded(void **state)
 	clock_destroy(&clock);
 }
 
+/* A frozen clock: nothing fires, and afterwards what was due in 30 ms still is, 50 ms later. */
+static void test_freeze(void **state)
+{
+	struct clock clock;
+	struct log log = {0};
+	struct probe p[3];
+	uint64_t start_ns, frozen_ns, stood_ns;
+
+	(void)state;
+	assert_int_equal(clock_init(&clock, false), 0);
+	start_ns = clock.start_ns;
+	for (int i = 0; i < 3; i++)
+		probe_init(&p[i], &clock, &log, i);
+	timer_arm(&clock, &p[0].timer, clock_now(&clock) + 30000000);
+	timer_arm(&clock, &p[1].timer, UINT64_MAX - 5);
+	clock_freeze(&clock);
+	frozen_ns = clock_now(&clock);
+	timer_arm(&clock, &p[2].timer, frozen_ns + 10000000); /* while it stands still: the same */
+	assert_false(readable(clock.timerfd, 50));
+	clock_freeze(&clock); /* again: nothing */
+	clock_fire_due(&clock);
+	assert_int_equal(log.count, 0);
+	assert_int_equal(clock_now(&clock), frozen_ns);
+	stood_ns = clock_thaw(&clock);
+	assert_in_range(stood_ns, 50000000, 5000000000);
+	assert_int_equal(clock.start_ns, start_ns + stood_ns);
+	assert_int_equal(p[2].timer.deadline_ns, frozen_ns + stood_ns + 10000000);
+	assert_int_equal(p[1].timer.deadline_ns, UINT64_MAX);
+	assert_int_equal(clock_thaw(&clock), 0);
+	while (log.count < 2) {
+		assert_true(readable(clock.timerfd, 5000));
+		clock_fire_due(&clock);
+	}
+	assert_int_equal(log.id[0], 2);
+	assert_int_equal(log.id[1], 0);
+	assert_true(log.at[0] >= frozen_ns + stood_ns + 10000000);
+	timer_cancel(&clock, &p[1].timer);
+	clock_destroy(&clock);
+	/* virtual time is not the clock's to stop */
+	assert_int_equal(clock_init(&clock, true), 0);
+	clock_freeze(&clock);
+	clock_advance(&clock, 5);
+	assert_int_equal(clock_now(&clock), 5);
+	assert_int_equal(clock_thaw(&clock), 0);
+	clock_destroy(&clock);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +247,7 @@ int main(void)
 		cmocka_unit_test(test_cancel_and_move),
 		cmocka_unit_test(test_host_timerfd),
 		cmocka_unit_test(test_storm_is_bounded),
+		cmocka_unit_test(test_freeze),
 	};
 
 	return cmocka_run_group_tests_name("clock", tests, NULL, NULL);

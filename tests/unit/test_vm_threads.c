@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * test_vm_threads.c: two vCPU threads, resets and ends, with a CPU backend of the test's own
- * in the script backend's place. Run under ThreadSanitizer too.
+ * test_vm_threads.c: two vCPU threads, resets, jobs, pauses and ends, with a CPU backend of the test's
+ * own in the script backend's place. Run under ThreadSanitizer too.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -28,6 +28,7 @@ static struct {
 	bool both_ask;
 	bool fails;	      /* vCPU 1 fails in the end */
 	bool waits;	      /* nobody ends the VM */
+	_Atomic bool stuck;   /* vCPU 1 does not look up */
 	unsigned fail_create; /* index + 1 */
 } plan;
 
@@ -86,7 +87,7 @@ static int fake_run(struct cpu *cpu, struct accel_err *err)
 		rc = -EIO;
 	} else if (cpu->index == 0 && turn >= plan.asks && !plan.fails && !plan.waits)
 		vm_request_stop(vm, 9, "done");
-	while (rc == 0 && !vm_should_stop(vm) && !vm_reset_pending(vm))
+	while (rc == 0 && (!vm_must_leave(vm) || (cpu->index == 1 && atomic_load(&plan.stuck))))
 		step(cpu);
 	atomic_fetch_sub(&plan.inside, 1);
 	return rc;
@@ -232,6 +233,147 @@ static void test_second_cpu_cannot_be_made(void **state)
 	assert_string_equal(err.text, "no vCPU 1 today");
 }
 
+/* ---- jobs and pauses -------------------------------------------------------------------------- */
+
+#define JOBS 200
+
+struct driver {
+	struct vm vm;
+	unsigned jobs, inside, steps_while_paused, failed;
+	uint64_t plain; /* not atomic on purpose: only jobs touch it */
+	bool with_resets, pauses;
+};
+
+static void count_job(struct vm *vm, void *opaque)
+{
+	struct driver *d = opaque;
+
+	(void)vm;
+	d->jobs++;
+	d->plain++;
+	if (atomic_load(&plan.inside) != 0)
+		d->inside++;
+	usleep(50);
+	if (atomic_load(&plan.inside) != 0)
+		d->inside++;
+}
+
+static void *drive(void *opaque)
+{
+	struct driver *d = opaque;
+	struct accel_err err;
+
+	while (atomic_load(&plan.entered[0]) == 0)
+		sched_yield();
+	for (unsigned i = 0; i < JOBS; i++) {
+		if (d->pauses && i % 4 == 0) {
+			d->failed += vm_pause(&d->vm, &err) != 0 || !vm_is_paused(&d->vm);
+			d->failed += vm_pause(&d->vm, &err) != 0; /* already */
+			if (d->with_resets)
+				vm_request_host_reset(&d->vm);
+			for (unsigned j = 0; j < 20; j++) {
+				usleep(10);
+				d->steps_while_paused += atomic_load(&plan.inside) != 0;
+			}
+		}
+		if (d->with_resets && i % 3 == 0)
+			vm_request_host_reset(&d->vm);
+		d->failed += vm_at_rest(&d->vm, count_job, d, &err) != 0;
+		if (d->pauses && i % 4 == 2)
+			d->failed += vm_resume(&d->vm, &err) != 0 || vm_is_paused(&d->vm);
+	}
+	vm_request_stop(&d->vm, 11, "driven");
+	d->failed += vm_at_rest(&d->vm, count_job, d, &err) != -ESHUTDOWN;
+	return NULL;
+}
+
+static void run_driven(bool with_resets, bool pauses)
+{
+	struct options opt = two_cpus();
+	struct driver *d = calloc(1, sizeof(*d));
+	struct accel_err err = {.text = ""};
+	pthread_t thread;
+
+	assert_non_null(d);
+	plan.waits = true;
+	d->with_resets = with_resets;
+	d->pauses = pauses;
+	assert_int_equal(vm_create(&d->vm, &opt, &err), 0);
+	assert_int_equal(pthread_create(&thread, NULL, drive, d), 0);
+	assert_int_equal(vm_run(&d->vm, &err), 11);
+	pthread_join(thread, NULL);
+	assert_int_equal(d->failed, 0);
+	assert_int_equal(d->jobs, JOBS);
+	assert_int_equal(d->plain, JOBS);
+	assert_int_equal(d->inside, 0); /* no vCPU in run() during a job */
+	assert_int_equal(d->steps_while_paused, 0);
+	assert_int_equal(plan.overlap, 0);
+	if (with_resets)
+		assert_in_range(plan.resets[0], JOBS / 4, JOBS);
+	vm_destroy(&d->vm);
+	free(d);
+}
+
+static void test_jobs(void **state)
+{
+	(void)state;
+	run_driven(false, false);
+}
+
+static void test_jobs_and_resets(void **state)
+{
+	(void)state;
+	run_driven(true, false);
+}
+
+static void test_pauses(void **state)
+{
+	(void)state;
+	run_driven(false, true);
+}
+
+static void test_pauses_and_resets(void **state)
+{
+	(void)state;
+	run_driven(true, true);
+}
+
+/* A vCPU that does not come to rest: the job is refused, and everything goes on. */
+static void *drive_stuck(void *opaque)
+{
+	struct driver *d = opaque;
+	struct accel_err err;
+
+	while (atomic_load(&plan.entered[0]) == 0)
+		sched_yield();
+	d->failed += vm_at_rest(&d->vm, count_job, d, &err) != -EBUSY || !strstr(err.text, "does not come to rest");
+	atomic_store(&plan.stuck, false);
+	d->failed += vm_at_rest(&d->vm, count_job, d, &err) != 0;
+	vm_request_stop(&d->vm, 11, "driven");
+	return NULL;
+}
+
+static void test_stuck(void **state)
+{
+	struct options opt = two_cpus();
+	struct driver *d = calloc(1, sizeof(*d));
+	struct accel_err err = {.text = ""};
+	pthread_t thread;
+
+	(void)state;
+	assert_non_null(d);
+	plan.waits = true;
+	atomic_store(&plan.stuck, true);
+	assert_int_equal(vm_create(&d->vm, &opt, &err), 0);
+	assert_int_equal(pthread_create(&thread, NULL, drive_stuck, d), 0);
+	assert_int_equal(vm_run(&d->vm, &err), 11);
+	pthread_join(thread, NULL);
+	assert_int_equal(d->failed, 0);
+	assert_int_equal(d->jobs, 1);
+	vm_destroy(&d->vm);
+	free(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +382,11 @@ int main(void)
 		cmocka_unit_test_setup(test_failure, clear),
 		cmocka_unit_test_setup(test_timeout, clear),
 		cmocka_unit_test_setup(test_second_cpu_cannot_be_made, clear),
+		cmocka_unit_test_setup(test_jobs, clear),
+		cmocka_unit_test_setup(test_jobs_and_resets, clear),
+		cmocka_unit_test_setup(test_pauses, clear),
+		cmocka_unit_test_setup(test_pauses_and_resets, clear),
+		cmocka_unit_test_setup(test_stuck, clear),
 	};
 
 	return cmocka_run_group_tests_name("vm_threads", tests, NULL, NULL);

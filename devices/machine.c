@@ -40,6 +40,7 @@
 extern const uint8_t prog_ata_start[], prog_ata_end[];
 extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 extern const uint8_t prog_i8254_start[], prog_i8254_end[];
+extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
 extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
 extern const uint8_t prog_vga_start[], prog_vga_end[];
 
@@ -63,6 +64,7 @@ static const struct binding bindings[] = {
 	{"i8254",    OBJECT(i8254),   "i8254",    ACCEL_STATEFUL},
 	{"port61",   OBJECT(i8254),   "port61",   ACCEL_PURE},
 	{"pm",       OBJECT(pmtimer), "pm",       ACCEL_PURE},
+	{"mc146818", OBJECT(mc146818), "mc146818", ACCEL_STATEFUL},
 	{"ata.regs", OBJECT(ata),     "ata_regs", ACCEL_STATEFUL},
 	{"ata.data", OBJECT(ata),     "ata_data", ACCEL_STATEFUL},
 	{"ata.ctl",  OBJECT(ata),     "ata_ctl",  ACCEL_PURE},

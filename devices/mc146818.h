@@ -2,7 +2,7 @@
 /*
  * mc146818.h: the real-time clock and CMOS memory at 0x70/0x71.
  *
- * Range: "mc146818", no programs. It starts with the host's UTC wall clock and then runs on guest
+ * Range: "mc146818", one program (stateful) from bpf/mc146818.bpf.c. It starts with the host's UTC wall clock and then runs on guest
  * time; on the virtual clock it starts at 2020-01-01 00:00:00, a Wednesday.
  */
 #ifndef DEVICES_MC146818_H

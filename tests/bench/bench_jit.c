@@ -28,6 +28,7 @@
 extern const uint8_t prog_ata_start[], prog_ata_end[];
 extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 extern const uint8_t prog_i8254_start[], prog_i8254_end[];
+extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
 extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
 
 /* The programs' sources, compiled for the host, and their pages there. */
@@ -130,12 +131,13 @@ static struct accel_object *open_object(const char *name, const char *kernels)
 		const char *name;
 		const uint8_t *first, *end;
 	} images[] = {{"ata", prog_ata_start, prog_ata_end}, {"hpet", prog_hpet_start, prog_hpet_end},
-		{"i8254", prog_i8254_start, prog_i8254_end}, {"pmtimer", prog_pmtimer_start, prog_pmtimer_end}};
+		{"i8254", prog_i8254_start, prog_i8254_end}, {"mc146818", prog_mc146818_start, prog_mc146818_end},
+		{"pmtimer", prog_pmtimer_start, prog_pmtimer_end}};
 	struct accel_object *obj = NULL;
 	struct accel_err err;
 	int rc = -1;
 
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < sizeof(images) / sizeof(images[0]); i++) {
 		if (strcmp(images[i].name, name) == 0)
 			rc = accel_object_open(
 				name, images[i].first, (size_t)(images[i].end - images[i].first), &obj, &err);

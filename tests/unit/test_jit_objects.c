@@ -26,6 +26,7 @@
 extern const uint8_t prog_ata_start[], prog_ata_end[];
 extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 extern const uint8_t prog_i8254_start[], prog_i8254_end[];
+extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
 extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
 extern const uint8_t prog_vga_start[], prog_vga_end[];
 
@@ -252,6 +253,12 @@ static void objects_i8254(void **state)
 	compare_image(IMAGE(i8254));
 }
 
+static void objects_mc146818(void **state)
+{
+	(void)state;
+	compare_image(IMAGE(mc146818));
+}
+
 static void objects_pmtimer(void **state)
 {
 	(void)state;
@@ -389,8 +396,8 @@ static void test_no_addresses(void **state)
 		const char *name;
 		const uint8_t *first, *end;
 	} images[] = {{"ata", prog_ata_start, prog_ata_end}, {"hpet", prog_hpet_start, prog_hpet_end},
-		{"i8254", prog_i8254_start, prog_i8254_end}, {"pmtimer", prog_pmtimer_start, prog_pmtimer_end},
-		{"vga", prog_vga_start, prog_vga_end}};
+		{"i8254", prog_i8254_start, prog_i8254_end}, {"mc146818", prog_mc146818_start, prog_mc146818_end},
+		{"pmtimer", prog_pmtimer_start, prog_pmtimer_end}, {"vga", prog_vga_start, prog_vga_end}};
 	char rights[5];
 
 	(void)state;
@@ -399,7 +406,7 @@ static void test_no_addresses(void **state)
 	print_message("SKIP: AddressSanitizer's shadow lies nearly everywhere, so that most numbers are addresses\n");
 	skip();
 #endif
-	for (unsigned k = 0; k < 4; k++) {
+	for (unsigned k = 0; k < sizeof(images) / sizeof(images[0]); k++) {
 		struct setup s;
 
 		set_up(&s, images[k].name, images[k].first, (size_t)(images[k].end - images[k].first));
@@ -497,6 +504,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(objects_ata),
 		cmocka_unit_test(objects_hpet),
 		cmocka_unit_test(objects_i8254),
+		cmocka_unit_test(objects_mc146818),
 		cmocka_unit_test(objects_pmtimer),
 		cmocka_unit_test(objects_vga),
 		cmocka_unit_test(objects_good),

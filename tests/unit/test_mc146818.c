@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test_mc146818.c: the calendar against the C library's at days and years of uptime, BCD, binary,
- * 12 and 24 hours; update in progress, SET, the divider, alarms, periodic rates and IRQ 8.
+ * test_mc146818.c: the calendar against the C library's, day by day from 1900 to 2099, at days and
+ * centuries of uptime, BCD, binary, 12 and 24 hours; update in progress, SET, the divider, alarms, periodic rates and IRQ 8.
  */
 #include "tests/unit/board.h"
 
@@ -110,6 +110,78 @@ static void test_calendar(void **state)
 	}
 }
 
+/* Each day from 1900 to 2099, over both centuries' ends: a second before midnight, and midnight. */
+static void test_two_centuries(void **state)
+{
+	static const uint8_t modes[] = {0, 2, 4, 6};
+	const long long from = -2208988800ll, to = 4102444800ll; /* 1900-01-01, 2100-01-01 */
+	unsigned b = 0;
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig);
+	for (long long day = from; day < to; day += 86400, b++) {
+		uint64_t start = clock_now(&rig.b.clock) / SEC * SEC + SEC;
+
+		/* one day after another in one go, and now and then written afresh in another format */
+		if (day == from || b % 97 == 0) {
+			write_date(&rig, modes[b / 97 % 4], day + 86398);
+			clock_advance(&rig.b.clock, start);
+		} else {
+			clock_advance(&rig.b.clock, clock_now(&rig.b.clock) + 86399 * SEC);
+		}
+		check_date(&rig, modes[b / 97 % 4], day + 86399);
+		clock_advance(&rig.b.clock, clock_now(&rig.b.clock) + SEC);
+		check_date(&rig, modes[b / 97 % 4], day + 86400);
+	}
+	rig_done(&rig);
+}
+
+/* Any time of day and any uptime up to some centuries, nobody looking in between. */
+static void test_random_dates(void **state)
+{
+	static const uint8_t modes[] = {0, 2, 4, 6};
+	uint64_t seed = 3;
+
+	(void)state;
+	for (unsigned i = 0; i < 4000; i++) {
+		long long from =
+			-2208988800ll + ((long long)board_random(&seed) * 3 + board_random(&seed) % 3) % 6311433600ll;
+		uint64_t uptime_s = ((uint64_t)board_random(&seed) << 2) >> board_random(&seed) % 32;
+		uint8_t mode = modes[i % 4];
+		struct rig rig;
+
+		rig_init(&rig);
+		write_date(&rig, mode, from);
+		clock_advance(&rig.b.clock, uptime_s * SEC + board_random(&seed) % SEC);
+		check_date(&rig, mode, from + (long long)uptime_s);
+		rig_done(&rig);
+	}
+}
+
+/* After year 9999 comes 0000, a leap year as 400 years later. */
+static void test_end_of_years(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig);
+	write_date(&rig, 2, 253402300799ll); /* 9999-12-31 23:59:59, a Friday */
+	clock_advance(&rig.b.clock, SEC);
+	assert_int_equal(rd(&rig, 9), 0);
+	assert_int_equal(rd(&rig, 0x32), 0);
+	assert_int_equal(rd(&rig, 8), 1);
+	assert_int_equal(rd(&rig, 7), 1);
+	assert_int_equal(rd(&rig, 6), 7);
+	clock_advance(&rig.b.clock, SEC + 59 * 86400 * SEC);
+	assert_int_equal(rd(&rig, 8), 2);
+	assert_int_equal(rd(&rig, 7), 0x29);
+	clock_advance(&rig.b.clock, SEC + 60 * 86400 * SEC);
+	assert_int_equal(rd(&rig, 8), 3);
+	assert_int_equal(rd(&rig, 7), 1);
+	rig_done(&rig);
+}
+
 /* As it is at power-on: 24 hours, BCD, 1024 Hz, the virtual clock's date; RAM as it was preset. */
 static void test_power_on(void **state)
 {
@@ -206,6 +278,15 @@ static void test_update_in_progress(void **state)
 	wr(&rig, 11, 0x02);
 	clock_advance(&rig.b.clock, 6 * SEC);
 	assert_int_equal(rd(&rig, 0), 4);
+	/* hours, days, years and five centuries on */
+	for (uint64_t s = 3600; s < 16000000000ull; s *= 24) {
+		clock_advance(&rig.b.clock, s * SEC - 2228001);
+		assert_int_equal(rd(&rig, 10), 0x26);
+		clock_advance(&rig.b.clock, s * SEC - 2228000);
+		assert_int_equal(rd(&rig, 10), 0xa6);
+		clock_advance(&rig.b.clock, s * SEC);
+		assert_int_equal(rd(&rig, 10), 0x26);
+	}
 	rig_done(&rig);
 }
 
@@ -378,6 +459,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_calendar),
+		cmocka_unit_test(test_two_centuries),
+		cmocka_unit_test(test_random_dates),
+		cmocka_unit_test(test_end_of_years),
 		cmocka_unit_test(test_power_on),
 		cmocka_unit_test(test_host_time),
 		cmocka_unit_test(test_update_in_progress),

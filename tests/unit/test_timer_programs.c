@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test_timer_programs.c: the programs of the 8254, port 0x61, the HPET and the PM timer against
+ * test_timer_programs.c: the programs of the 8254, port 0x61, the HPET, the PM timer and the clock against
  * their models, in virtual time: random accesses and time steps in check mode find no divergence;
  * a machine with programs and its twin without give the same answers and interrupts; a punt leaves
  * the state page as it was, byte for byte; and what guests read all the time is really answered.
@@ -11,6 +11,7 @@
 
 #include "devices/hpet.h"
 #include "devices/i8254.h"
+#include "devices/mc146818.h"
 #include "devices/piix4_pm.h"
 
 #define PM_BASE 0x600
@@ -18,9 +19,10 @@
 
 extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 extern const uint8_t prog_i8254_start[], prog_i8254_end[];
+extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
 extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
 
-enum chip { CHIP_HPET, CHIP_I8254, CHIP_PM, CHIPS };
+enum chip { CHIP_HPET, CHIP_I8254, CHIP_PM, CHIP_RTC, CHIPS };
 
 struct rig {
 	struct board b;
@@ -38,6 +40,8 @@ static struct device *create(struct board *b, enum chip chip)
 
 	if (chip == CHIP_I8254)
 		return i8254_create(&b->bus, &b->clock, board_line(b, 0));
+	if (chip == CHIP_RTC)
+		return mc146818_create(&b->bus, &b->clock, board_line(b, 8));
 	if (chip == CHIP_PM) {
 		dev = piix4_pm_create(&b->bus, &b->clock, &config);
 		assert_non_null(dev);
@@ -70,7 +74,8 @@ static void rig_init(struct rig *rig, enum chip chip, enum accel_mode mode)
 		const char *name;
 		const uint8_t *start, *end;
 	} images[CHIPS] = {{"hpet", prog_hpet_start, prog_hpet_end}, {"i8254", prog_i8254_start, prog_i8254_end},
-		{"pmtimer", prog_pmtimer_start, prog_pmtimer_end}};
+		{"pmtimer", prog_pmtimer_start, prog_pmtimer_end},
+		{"mc146818", prog_mc146818_start, prog_mc146818_end}};
 	struct accel_err err = {.text = ""};
 	int rc;
 
@@ -92,6 +97,8 @@ static void rig_init(struct rig *rig, enum chip chip, enum accel_mode mode)
 	} else if (chip == CHIP_I8254) {
 		attach(rig, "i8254", "i8254", ACCEL_STATEFUL);
 		attach(rig, "port61", "port61", ACCEL_PURE);
+	} else if (chip == CHIP_RTC) {
+		attach(rig, "mc146818", "mc146818", ACCEL_STATEFUL);
 	} else {
 		attach(rig, "pm", "pm", ACCEL_PURE);
 	}
@@ -156,12 +163,29 @@ static struct access random_pm(uint64_t *seed)
 	return a;
 }
 
+static struct access random_rtc(uint64_t *seed)
+{
+	static const uint8_t indices[] = {0, 2, 4, 6, 7, 8, 9, 0x32, 10, 11, 12, 12, 12, 13, 1, 3, 5, 14, 0x7f};
+	struct access a = {.size = 1, .offset = board_random(seed) % 2, .value = board_random(seed)};
+
+	a.is_write = board_random(seed) % (a.offset ? 4 : 16) == 0;
+	if (!a.offset && board_random(seed) % 16) {
+		a.is_write = true;
+		a.value = indices[board_random(seed) % sizeof(indices)];
+	} else if (a.offset && board_random(seed) % 2) {
+		a.value &= 0x2f; /* as registers A and B: no SET, one rate in two slow */
+	}
+	return a;
+}
+
 static struct access random_access(enum chip chip, uint64_t *seed, const struct rig *rig)
 {
 	if (chip == CHIP_I8254)
 		return random_i8254(seed);
 	if (chip == CHIP_PM)
 		return random_pm(seed);
+	if (chip == CHIP_RTC)
+		return random_rtc(seed);
 	return random_hpet(seed, clock_now(&rig->b.clock) / 10);
 }
 
@@ -228,7 +252,7 @@ static void test_check_mode_after_years(void **state)
 		for (unsigned i = 0; i < 2000; i++) {
 			struct access a = random_access(chip, &seed, &rig);
 
-			if (chip != CHIP_PM)
+			if (chip != CHIP_PM && !(chip == CHIP_RTC && a.offset == 0))
 				a.is_write = false;
 			clock_advance(
 				&rig.b.clock, clock_now(&rig.b.clock) + ((uint64_t)board_random(&seed) << 20) + i);
@@ -361,6 +385,52 @@ static void test_hot_registers_are_answered(void **state)
 	}
 	expect_answer(&rig, 1, 0, 1, false, 0);
 	rig_done(&rig);
+	rig_init(&rig, CHIP_RTC, ACCEL_OFF);
+	board_out(&rig.b, 0x70, 0x0c);
+	board_in(&rig.b, 0x71); /* flags off */
+	for (unsigned index = 0; index < 0x80; index++) {
+		expect_answer(&rig, 0, 0, 1, true, index);
+		expect_answer(&rig, 0, 1, 1, false, 0);
+		if (index > 13 && index != 0x32)
+			expect_answer(&rig, 0, 1, 1, true, index);
+	}
+	rig_done(&rig);
+}
+
+/* What moves interrupts or the time is the model's, and so are flags that a read clears. */
+static void test_clock_punts(void **state)
+{
+	struct access write = {.offset = 1, .size = 1, .is_write = true, .value = 0x12},
+		      read = {.offset = 1, .size = 1};
+	uint64_t result;
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, CHIP_RTC, ACCEL_OFF);
+	for (unsigned index = 0; index < 0x80; index++) {
+		board_out(&rig.b, 0x70, (uint8_t)index);
+		assert_int_equal(try_program(&rig, &write, &result), index > 13 && index != 0x32);
+	}
+	board_out(&rig.b, 0x70, 0x0a); /* no periodic events */
+	board_out(&rig.b, 0x71, 0x20);
+	board_out(&rig.b, 0x70, 0x0c);
+	board_in(&rig.b, 0x71);
+	clock_advance(&rig.b.clock, 999999999);
+	assert_true(try_program(&rig, &read, &result));
+	assert_int_equal(result, 0);
+	clock_advance(&rig.b.clock, 1000000000); /* the update has ended, nobody has looked since */
+	assert_false(try_program(&rig, &read, &result));
+	assert_int_equal(board_in(&rig.b, 0x71), 0x10);
+	assert_true(try_program(&rig, &read, &result));
+	board_out(&rig.b, 0x70, 0x0a);
+	board_out(&rig.b, 0x71, 0x2f); /* 2 Hz */
+	board_out(&rig.b, 0x70, 0x0c);
+	clock_advance(&rig.b.clock, 1499999999);
+	assert_true(try_program(&rig, &read, &result));
+	clock_advance(&rig.b.clock, 1500000000);
+	assert_false(try_program(&rig, &read, &result));
+	assert_int_equal(board_in(&rig.b, 0x71), 0x40);
+	rig_done(&rig);
 }
 
 int main(void)
@@ -370,6 +440,7 @@ int main(void)
 		cmocka_unit_test(test_check_mode_after_years),
 		cmocka_unit_test(test_twins_and_punts),
 		cmocka_unit_test(test_hot_registers_are_answered),
+		cmocka_unit_test(test_clock_punts),
 	};
 
 	return cmocka_run_group_tests_name("timer programs", tests, NULL, NULL);

@@ -38,9 +38,9 @@ ACCEL := object mapdef elfcheck btfcheck reloc layout field insn disasm tnum ran
 ACCEL_CMD := progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw progcmd_bench progcmd_bench_kernel rawprog sandbox
 VMM := options vm vm_run clock bus bus_check mem chardev event stats trace boot multiboot cpu_kvm kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
-VMM += vm_park control control_socket qmp qmp_cmd
+VMM += vm_park control control_socket qmp qmp_cmd qmp_live
 VMM += soft_mem soft_insn soft_operand soft_stack soft_bits soft_intr soft_string
-DEVICES := device machine i8254 i8259 mc146818 hpet piix4_pm i16550 i8042 i440fx piix3 pci ata ata_cmd disk fw_cfg \
+DEVICES := device machine machine_prog i8254 i8259 mc146818 hpet piix4_pm i16550 i8042 i440fx piix3 pci ata ata_cmd disk fw_cfg \
 	debugcon debugexit
 DEVICES += vga vga_mem
 BPF_PROGS := i8254 hpet pmtimer ata vga
@@ -50,7 +50,7 @@ BPF_PROGS += mc146818
 UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_options test_trace test_vm test_vm_threads test_chardev test_stats
 UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_kernel_load
-UNIT_TESTS += test_qmp
+UNIT_TESTS += test_qmp test_qmp_live
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz test_verify_kernel test_verify_limits
 UNIT_TESTS += test_i8254 test_hpet test_piix4_pm test_mc146818 test_timer_programs test_timer_threads
 UNIT_TESTS += test_vga
@@ -190,6 +190,7 @@ REFUSED := none version0 wrong_size pointer hole tail union bits int128 empty_ar
 TEST_OBJS := $(BUILD)/tests/obj/good.bpf.o $(BUILD)/tests/obj/maps.bpf.o $(REFUSED:%=$(BUILD)/tests/obj/refused_%.bpf.o)
 $(BUILD)/tests/unit/test_kernel_load $(BUILD)/tests/unit/test_jit_objects: | $(BUILD)/tests/obj/good.bpf.o $(BUILD)/examples/counter/counter.bpf.o
 $(BUILD)/tests/unit/test_runtime_threads: | $(BUILD)/tests/prog/threads.bpf.o
+$(BUILD)/tests/unit/test_qmp_live: | $(BUILD)/tests/prog/hpet_wrong.bpf.o $(BUILD)/tests/prog/hpet_version.bpf.o $(BPF_OBJS)
 $(BUILD)/tests/unit/test_bus_string: | $(BUILD)/tests/prog/fifo.bpf.o
 $(BUILD)/tests/unit/test_object $(BUILD)/tests/unit/test_elfcheck $(BUILD)/tests/unit/test_progcmd: | $(TEST_OBJS)
 $(BUILD)/tests/obj/good.bpf.o $(BUILD)/tests/obj/maps.bpf.o: $(BUILD)/tests/obj/%.bpf.o: tests/obj/%.bpf.c bpf/hr.h

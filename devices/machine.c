@@ -2,9 +2,9 @@
 /*
  * machine.c: the one wiring table of the PC: which chips there are, which interrupt line goes
  * where, and which program answers for which range. To add a chip, add a line to wire(); to
- * accelerate a range, add a line to bindings[].
+ * accelerate a range, add a line to machine_bindings[].
  */
-#include "devices/machine.h"
+#include "devices/machine_int.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -33,9 +33,6 @@
 #include "vmm/text.h"
 #include "vmm/vm.h"
 
-#define MACHINE_MAX_DEVICES 24
-#define MACHINE_MAX_OBJECTS 16
-
 /* Embedded by the build from bpf/<name>.bpf.c. */
 extern const uint8_t prog_ata_start[], prog_ata_end[];
 extern const uint8_t prog_hpet_start[], prog_hpet_end[];
@@ -46,20 +43,8 @@ extern const uint8_t prog_vga_start[], prog_vga_end[];
 
 #define OBJECT(name) #name ".bpf.o", prog_##name##_start, prog_##name##_end
 
-/*
- * A range, the embedded object and the program in it that answers for the range. A range whose chip this machine has
- * not is passed over.
- */
-struct binding {
-	const char *range;
-	const char *object;
-	const uint8_t *image, *image_end;
-	const char *prog;
-	enum accel_effect allow;
-};
-
 /* clang-format off */
-static const struct binding bindings[] = {
+const struct binding machine_bindings[] = {
 	{"hpet",     OBJECT(hpet),    "hpet",     ACCEL_PURE},
 	{"i8254",    OBJECT(i8254),   "i8254",    ACCEL_STATEFUL},
 	{"port61",   OBJECT(i8254),   "port61",   ACCEL_PURE},
@@ -74,22 +59,6 @@ static const struct binding bindings[] = {
 	{NULL, NULL, NULL, NULL, NULL, ACCEL_PURE},
 };
 /* clang-format on */
-
-/* The object that serves one device: the embedded one, or what --prog put in its place. */
-struct machine_object {
-	const struct device *dev;
-	struct accel_object *obj; /* holds a reference */
-};
-
-/* constant after machine_create */
-struct machine {
-	struct vm *vm;
-	struct device *devs[MACHINE_MAX_DEVICES]; /* in order of creation */
-	unsigned dev_count;
-	struct machine_object objects[MACHINE_MAX_OBJECTS];
-	unsigned object_count;
-	struct device *vga; /* NULL: none */
-};
 
 /* ---- what chips ask of the VM ---- */
 
@@ -236,7 +205,7 @@ static bool wire(struct machine *m, struct disk *disk)
 	       add(m, i16550_create(bus, clock, i8259_line(pic, 4), vm->serial)) &&
 	       (pci = add(m, pci_create(bus, clock, reset_line(vm, RESET_PCI)))) &&
 	       add(m, i440fx_create(clock, pci, &vm->mem, has_bios)) &&
-	       (pm = add(m, piix4_pm_create(bus, clock, &(struct piix4_pm_config){.sci = i8259_line(pic, 9),
+	       (pm = m->pm = add(m, piix4_pm_create(bus, clock, &(struct piix4_pm_config){.sci = i8259_line(pic, 9),
 			.soft_off = soft_off, .opaque = vm}))) &&
 	       add(m, piix3_create(clock, pci, pm)) &&
 	       (!options_has_vga(vm->opt) ||
@@ -247,100 +216,6 @@ static bool wire(struct machine *m, struct disk *disk)
 	       fill_fw_cfg(cfg, vm, has_bios) &&
 	       (fill_cmos(rtc, vm), true);
 	/* clang-format on */
-}
-
-static const char *prog_file(const struct options *opt, const char *device)
-{
-	for (unsigned i = 0; i < opt->prog_count; i++)
-		if (!strcmp(opt->progs[i].device, device))
-			return opt->progs[i].file;
-	return NULL;
-}
-
-/* Refuses a --prog that names no device with programs, and lists those that there are. */
-static int check_progs(const struct vm *vm, struct accel_err *err)
-{
-	for (unsigned i = 0; i < vm->opt->prog_count; i++) {
-		const char *name = vm->opt->progs[i].device, *last = "";
-		bool found = false;
-		int n;
-
-		n = snprintf(err->text, sizeof(err->text), "--prog: no device named \"%.64s\"; there are:", name);
-		for (const struct binding *b = bindings; b->range; b++) {
-			const struct range *range = bus_find_name((struct bus *)&vm->bus, b->range);
-			const char *dev = range ? range->dev->name : last;
-
-			if (!strcmp(dev, name))
-				found = true;
-			if (strcmp(dev, last) && n > 0 && (size_t)n < sizeof(err->text))
-				n += snprintf(err->text + n, sizeof(err->text) - n, " %s", dev);
-			last = dev;
-		}
-		if (!found)
-			return -EINVAL;
-	}
-	err->text[0] = '\0';
-	return 0;
-}
-
-/*
- * The object for a range's device. The embedded object is always opened first, since it fixes
- * the layout that a replacement must have.
- */
-static int find_object(struct machine *m, const struct binding *b, const struct range *range, struct accel_object **out,
-	struct accel_err *err)
-{
-	const char *file = prog_file(m->vm->opt, range->dev->name);
-	struct accel_object *obj, *other;
-	int ret;
-
-	for (unsigned i = 0; i < m->object_count; i++) {
-		if (m->objects[i].dev == range->dev) {
-			*out = m->objects[i].obj;
-			return 0;
-		}
-	}
-	ret = accel_object_open(b->object, b->image, (size_t)(b->image_end - b->image), &obj, err);
-	if (ret)
-		return ret;
-	ret = accel_page_bind(range->dev->page, obj, err);
-	if (!ret && file) {
-		ret = accel_object_open_file(file, &other, err);
-		if (!ret) {
-			accel_object_put(obj);
-			obj = other;
-		}
-	}
-	if (ret) {
-		accel_object_put(obj);
-		return ret;
-	}
-	assert(m->object_count < MACHINE_MAX_OBJECTS);
-	m->objects[m->object_count].dev = range->dev;
-	m->objects[m->object_count].obj = obj;
-	m->object_count++;
-	*out = obj;
-	return 0;
-}
-
-static int attach(struct machine *m, const struct binding *b, struct accel_err *err)
-{
-	struct range *range = bus_find_name(&m->vm->bus, b->range);
-	struct accel_object *obj = NULL;
-	int ret;
-
-	if (!range)
-		return 0;
-	assert(range->dev->page);
-	ret = find_object(m, b, range, &obj, err);
-	if (ret)
-		return ret;
-	ret = accel_slot_new(range->dev->page, &m->vm->clock.source, m->vm->cpu_count, b->allow, &range->slot);
-	if (ret) {
-		snprintf(err->text, sizeof(err->text), "out of memory for the programs of %s", b->range);
-		return ret;
-	}
-	return accel_slot_attach(range->slot, obj, b->prog, err);
 }
 
 int machine_create(struct vm *vm, struct machine **out, struct accel_err *err)
@@ -364,10 +239,8 @@ int machine_create(struct vm *vm, struct machine **out, struct accel_err *err)
 		ret = -ENOMEM;
 		goto fail;
 	}
-	if (vm->bus.mode != ACCEL_OFF) {
-		ret = check_progs(vm, err);
-		for (const struct binding *b = bindings; b->range && !ret; b++)
-			ret = attach(m, b, err);
+	if (vm->bus.mode != ACCEL_OFF || vm->opt->qmp) { /* the control socket may switch it on */
+		ret = machine_attach_all(m, err);
 		if (ret)
 			goto fail;
 	}
@@ -384,16 +257,7 @@ void machine_destroy(struct machine *m)
 	if (!m)
 		return;
 	m->vm->intr_ack = NULL;
-	for (const struct binding *b = bindings; b->range; b++) {
-		struct range *range = bus_find_name(&m->vm->bus, b->range);
-
-		if (range) {
-			accel_slot_free(range->slot);
-			range->slot = NULL;
-		}
-	}
-	for (unsigned i = 0; i < m->object_count; i++)
-		accel_object_put(m->objects[i].obj);
+	machine_free_slots(m);
 	while (m->dev_count) {
 		struct device *dev = m->devs[--m->dev_count];
 
@@ -424,4 +288,9 @@ void machine_shift_time(struct machine *m, uint64_t by_ns)
 {
 	for (unsigned i = 0; i < m->dev_count; i++)
 		device_shift_time(m->devs[i], by_ns);
+}
+
+void machine_power_button(struct machine *m)
+{
+	piix4_pm_power_button(m->pm);
 }

@@ -18,6 +18,8 @@
 #define PM_SUS_EN 0x2000u
 #define PM_SUS_TYP 0x1c00u /* 000: soft off */
 
+#define PM_PWRBTN_STS 0x0100u /* [82371AB] 7.2.1; en bit 8 makes it an SCI */
+
 #define PM_APMC 0xb2 /* [82371AB] 7.1: advanced power management control and status ports */
 #define PM_ACPI_ENABLE 0xf1
 #define PM_ACPI_DISABLE 0xf0
@@ -211,6 +213,21 @@ static void pm_destroy(struct device *dev)
 	timer_cancel(dev->clock, &pm->timer);
 	device_cleanup(dev);
 	free(pm);
+}
+
+void piix4_pm_power_button(struct device *dev)
+{
+	struct piix4_pm *pm = (struct piix4_pm *)dev;
+	struct pm_state *s = pm_state_of(dev);
+	struct pm_outcome todo;
+
+	pthread_mutex_lock(&dev->lock);
+	page_begin(dev);
+	HR_STORE(s->sts, s->sts | PM_PWRBTN_STS);
+	todo = pm_look(s, pm_ticks(s, device_now(dev)));
+	page_end(dev);
+	pm_deliver(pm, &todo);
+	pthread_mutex_unlock(&dev->lock);
 }
 
 void piix4_pm_set_base(struct device *dev, uint16_t base, bool is_enabled)

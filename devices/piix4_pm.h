@@ -25,6 +25,9 @@ struct piix4_pm_config {
 /* Copies *config. NULL when out of memory or ranges. */
 struct device *piix4_pm_create(struct bus *bus, struct clock *clock, const struct piix4_pm_config *config);
 
+/* The power button: PWRBTN_STS, and the SCI where the guest has asked for it. Takes the device's lock. */
+void piix4_pm_power_button(struct device *pm);
+
 /*
  * Maps the "pm" range at base (multiple of 64) or takes it off the bus. Takes bus.lock only:
  * callable under the PCI function's lock, which must serialise the callers.

@@ -29,11 +29,9 @@ int bus_init(struct bus *bus, struct clock *clock, enum accel_mode mode)
 	memset(bus, 0, sizeof(*bus));
 	bus->mode = mode;
 	bus->clock = clock;
-	if (mode == ACCEL_CHECK) {
-		bus->check = bus_check_new();
-		if (!bus->check)
-			return -ENOMEM;
-	}
+	bus->check = bus_check_new(); /* in each mode, which may change */
+	if (!bus->check)
+		return -ENOMEM;
 	rc = pthread_mutex_init(&bus->lock, NULL);
 	if (rc) {
 		bus_check_free(bus->check);

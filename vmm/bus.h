@@ -47,7 +47,7 @@ struct mmio_span {
 
 struct bus {
 	/* constant after init */
-	enum accel_mode mode;
+	enum accel_mode mode;			     /* may change while no vCPU runs: vm_set_accel() */
 	struct trace *trace;			     /* NULL: not traced */
 	struct stats *stats;			     /* NULL: not counted */
 	struct range_stats *unclaimed[IO_BUS_COUNT]; /* with stats: what nobody claims */
@@ -67,7 +67,7 @@ struct bus {
 int bus_init(struct bus *bus, struct clock *clock, enum accel_mode mode);
 void bus_destroy(struct bus *bus);
 
-/* In check mode: accesses on which program and model did not agree. 0 in the other modes. */
+/* Accesses in check mode on which program and model did not agree. */
 uint64_t bus_check_divergences(const struct bus *bus);
 
 /*

@@ -16,7 +16,7 @@
 #include "vmm/options.h"
 #include "vmm/text.h"
 
-static const struct qmp_command *const tables[] = {qmp_basic_commands};
+static const struct qmp_command *const tables[] = {qmp_basic_commands, qmp_live_commands};
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 
 /* ---- output ---------------------------------------------------------------------------------- */

@@ -63,7 +63,7 @@ struct qmp_command {
 	const char *args;		   /* names of the members it takes, a blank between them */
 };
 
-extern const struct qmp_command qmp_basic_commands[];
+extern const struct qmp_command qmp_basic_commands[], qmp_live_commands[];
 
 /* Begins with the greeting in its output. */
 void qmp_init(struct qmp_session *s, struct vm *vm, const struct qmp_hub *hub);

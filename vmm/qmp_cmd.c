@@ -3,6 +3,7 @@
  * qmp_cmd.c: the control commands that QEMU's monitor has too: the state of the VM, stop and cont,
  * reset, power button, quit. Each returns 0, or -errno with the client's text in call->err.
  */
+#include "devices/machine.h"
 #include "vmm/options.h"
 #include "vmm/qmp.h"
 #include "vmm/text.h"
@@ -48,6 +49,21 @@ static int cont(struct qmp_call *call)
 	return rc;
 }
 
+/* Done soon; RESET comes when it is. */
+static int system_reset(struct qmp_call *call)
+{
+	vm_request_host_reset(call->vm);
+	return 0;
+}
+
+/* A request to the guest, which may well ignore it. */
+static int system_powerdown(struct qmp_call *call)
+{
+	machine_power_button(call->vm->machine);
+	call->hub->event(call->hub->opaque, "POWERDOWN", NULL);
+	return 0;
+}
+
 static int quit(struct qmp_call *call)
 {
 	vm_request_stop(call->vm, EXIT_GUEST_SHUTDOWN, VM_ENDED_BY_QUIT);
@@ -59,6 +75,8 @@ const struct qmp_command qmp_basic_commands[] = {
 	{"query-version", query_version, ""},
 	{"stop", stop, ""},
 	{"cont", cont, ""},
+	{"system_reset", system_reset, ""},
+	{"system_powerdown", system_powerdown, ""},
 	{"quit", quit, ""},
 	{NULL, NULL, NULL},
 };

@@ -125,6 +125,9 @@ int vm_at_rest(struct vm *vm, void (*fn)(struct vm *vm, void *opaque), void *opa
 int vm_pause(struct vm *vm, struct accel_err *err);
 int vm_resume(struct vm *vm, struct accel_err *err);
 
+/* Changes how programs are used, with no access under way. Callers and errors as for vm_at_rest(). */
+int vm_set_accel(struct vm *vm, enum accel_mode mode, struct accel_err *err);
+
 static inline bool vm_is_paused(const struct vm *vm)
 {
 	return atomic_load_explicit(&vm->paused, memory_order_acquire);

@@ -218,3 +218,15 @@ int vm_resume(struct vm *vm, struct accel_err *err)
 {
 	return vm_is_paused(vm) ? vm_at_rest(vm, resume_job, NULL, err) : 0;
 }
+
+/* ---- the mode -------------------------------------------------------------------------------- */
+
+static void accel_job(struct vm *vm, void *opaque)
+{
+	vm->bus.mode = *(const enum accel_mode *)opaque;
+}
+
+int vm_set_accel(struct vm *vm, enum accel_mode mode, struct accel_err *err)
+{
+	return vm->bus.mode == mode ? 0 : vm_at_rest(vm, accel_job, &mode, err);
+}

@@ -47,7 +47,7 @@ BPF_PROGS := i8254 hpet pmtimer ata vga
 BPF_PROGS += mc146818
 
 # (a line for each area, so that they do not collide)
-UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
+UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_ata_prog test_ata_threads test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_options test_trace test_vm test_vm_threads test_chardev test_stats
 UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_kernel_load
 UNIT_TESTS += test_qmp test_qmp_live
@@ -63,7 +63,7 @@ UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd test_rawprog
 TSAN_TESTS := test_runtime test_runtime_threads test_bus_string
 TSAN_TESTS += test_cpu_soft
 TSAN_TESTS += test_bus test_vm_threads test_cpu_kvm
-TSAN_TESTS += test_timer_threads
+TSAN_TESTS += test_timer_threads test_ata_threads
 
 srcs = $(patsubst %,$(1)/%.c,$(2))
 LIB_SRCS := $(call srcs,accel,$(ACCEL) $(ACCEL_CMD)) $(call srcs,vmm,$(VMM)) $(call srcs,devices,$(DEVICES))

@@ -63,4 +63,21 @@ static inline uint32_t pm_register(const struct pm_state *s, uint32_t reg, uint6
 	}
 }
 
+/* A read of up to 4 bytes at any offset, also across two dwords. */
+static inline uint64_t pm_read(const struct pm_state *s, uint32_t offset, uint32_t size, uint64_t ticks)
+{
+	uint32_t reg = offset & ~3u, at = offset & 3;
+	uint64_t value = pm_register(s, reg, ticks);
+
+	if (at + size > 4)
+		value |= (uint64_t)pm_register(s, reg + 4, ticks) << 32;
+	return value >> (at * 8);
+}
+
+/* The general-purpose event block has no events: no status, and no enable bit that could be set. */
+static inline uint8_t pm_gpe_read(void)
+{
+	return 0;
+}
+
 #endif

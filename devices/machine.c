@@ -49,6 +49,7 @@ const struct binding machine_bindings[] = {
 	{"i8254",    OBJECT(i8254),   "i8254",    ACCEL_STATEFUL},
 	{"port61",   OBJECT(i8254),   "port61",   ACCEL_PURE},
 	{"pm",       OBJECT(pmtimer), "pm",       ACCEL_PURE},
+	{"gpe",      OBJECT(pmtimer), "gpe",      ACCEL_PURE},
 	{"mc146818", OBJECT(mc146818), "mc146818", ACCEL_STATEFUL},
 	{"ata.regs", OBJECT(ata),     "ata_regs", ACCEL_STATEFUL},
 	{"ata.data", OBJECT(ata),     "ata_data", ACCEL_STATEFUL},

@@ -96,17 +96,13 @@ static void pm_fire(void *opaque)
 	pthread_mutex_unlock(&pm->dev.lock);
 }
 
-static void pm_read(struct device *dev, struct io_req *req)
+static void pm_read_block(struct device *dev, struct io_req *req)
 {
 	struct pm_state *s = pm_state_of(dev);
-	uint32_t reg = req->io.offset & ~3u;
-	uint64_t ticks, value;
 
 	page_begin(dev);
-	ticks = pm_ticks(s, device_now(dev));
-	value = pm_register(s, reg, ticks) | (uint64_t)pm_register(s, reg + 4, ticks) << 32;
+	req->io.result = pm_read(s, req->io.offset, req->io.size, pm_ticks(s, device_now(dev)));
 	page_end(dev);
-	req->io.result = value >> ((req->io.offset & 3) * 8);
 }
 
 /* One byte of a write. */
@@ -179,7 +175,7 @@ static void smi_write(struct device *dev, struct io_req *req)
 static void gpe_read(struct device *dev, struct io_req *req)
 {
 	(void)dev;
-	req->io.result = 0;
+	req->io.result = pm_gpe_read();
 }
 
 static void gpe_write(struct device *dev, struct io_req *req)
@@ -250,7 +246,7 @@ static const struct range pm_range = {.name = "pm",
 	.bus = IO_PIO,
 	.len = PIIX4_PM_LEN,
 	.width = 4,
-	.read = pm_read,
+	.read = pm_read_block,
 	.write = pm_write,
 	.regs = pm_regs};
 static const struct range smi_range = {.name = "smi",

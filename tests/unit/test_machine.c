@@ -100,7 +100,7 @@ static void out(struct rig *r, uint16_t port, uint8_t v)
 	io(r, IO_PIO, port, 1, true, v);
 }
 
-static const char *const accelerated[] = {"hpet", "i8254", "port61", "pm", "mc146818", "ata.regs", "ata.data",
+static const char *const accelerated[] = {"hpet", "i8254", "port61", "pm", "gpe", "mc146818", "ata.regs", "ata.data",
 	"ata.ctl", "vga", "vga.crtc", "vga.status"};
 
 static void test_bindings(void **state)

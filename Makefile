@@ -209,7 +209,7 @@ $(BUILD)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
 GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
 	-mgeneral-regs-only -Wall -Wextra -Werror -Itests/guest
 GUESTS := regbench smp_hpet
-GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/resets.bin
+GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/vga.img $(BUILD)/guest/resets.bin
 
 .PHONY: guests
 guests: $(GUEST_BINS) $(TEST_PROG_OBJS)
@@ -239,6 +239,11 @@ $(BUILD)/guest/resets.bin: tests/guest/resets.S
 	@mkdir -p $(@D)
 	$(CC) -m32 -c -o $(BUILD)/guest/resets.o $<
 	ld -m elf_i386 -Ttext 0x7c00 --oformat binary -o $@ $(BUILD)/guest/resets.o
+$(BUILD)/guest/vga.img: tests/guest/vga.S
+	@mkdir -p $(@D)
+	$(CC) -m32 -c -o $(BUILD)/guest/vga.o $<
+	ld -m elf_i386 -Ttext 0x7c00 --oformat binary -o $@ $(BUILD)/guest/vga.o
+	truncate -s 1M $@
 $(BUILD)/guest/bootsect.img: tests/guest/bootsect.S
 	@mkdir -p $(@D)
 	$(CC) -m32 -c -o $(BUILD)/guest/bootsect.o $<

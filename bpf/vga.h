@@ -390,7 +390,7 @@ static inline uint8_t vga_status_read(struct vga_state *s, uint64_t host_ns)
 /* The same address written is the feature control register. */
 static inline void vga_feature_write(struct vga_state *s, uint8_t value)
 {
-	HR_STORE(s->feature, value & 0x03);
+	HR_STORE(s->feature, value & 0x0b); /* vertical sync select, FC1, FC0 */
 }
 
 #endif

@@ -161,7 +161,12 @@ static uint64_t pick_address(struct input *in, enum io_bus *bus)
 	*bus = range->bus;
 	if (range->regs && which < 0xc0)
 		return range->base + pick_register(range, byte(in));
-	return range->base + number(in, range->len > 255 ? 2 : 1) % (range->len + 2ull) - (which >= 0xf0);
+	return range->base +
+	       number(in, range->len > 65535 ? 3
+			  : range->len > 255 ? 2
+					     : 1) %
+		       (range->len + 2ull) -
+	       (which >= 0xf0);
 }
 
 static void advance(uint64_t step, uint64_t *budget)

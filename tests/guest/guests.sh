@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# guests.sh TEST [CPU] [ACCEL]: one test with a guest. TEST is seabios, grub, regbench, smp, resets or
-# wrong-program; CPU kvm or soft; ACCEL off, on or check. Status 0, or 77 with a last line that says why
+# guests.sh TEST [CPU] [ACCEL]: one test with a guest. TEST is seabios, grub, vga, regbench, smp, resets
+# or wrong-program; CPU kvm or soft; ACCEL off, on or check. Status 0, or 77 with a last line that says why
 # it is skipped. Called from tests/list.txt; HOTREG and BUILD (default build) can be set.
 set -u
 test=$1
@@ -74,6 +74,28 @@ regbench)
 	want "$dir/debugcon.txt" "regbench: counters ok, IDE status 00000050"
 	want "$dir/debugcon.txt" "regbench: done"
 	want_answers
+	;;
+vga)
+	# Modes by the VGA BIOS: the text reaches the screen, and registers, pixels and font are as in QEMU's VGA, where
+	# the same BIOS runs. One difference: with the CRTC at 0x3b4 the BIOS does not reset the attribute flip-flop, and
+	# QEMU lets a palette register be written that the display has.
+	run --disk "$build/guest/vga.img,ro" --serial none --debugcon "$dir/debugcon.txt" --timeout 300
+	want_status 33
+	want "$dir/out.txt" "   hotreg: a VGA"
+	grep -axE '([0-9a-f]{2}){60,}|[0-9a-f]{4}' "$dir/debugcon.txt" >"$dir/registers.txt"
+	[ "$(wc -l <"$dir/registers.txt")" = 8 ] || die "no 8 lines of registers"
+	want_answers
+	if command -v "${QEMU:-qemu-system-x86_64}" >/dev/null; then
+		timeout 300 "${QEMU:-qemu-system-x86_64}" -machine pc,accel=tcg -display none -nodefaults -device isa-vga \
+			-chardev file,id=d,path="$dir/qemu.out" -device isa-debugcon,iobase=0xe9,chardev=d \
+			-device isa-debug-exit,iobase=0xf4,iosize=4 -drive file="$build/guest/vga.img",format=raw,snapshot=on \
+			>"$dir/qemu.txt" 2>&1 </dev/null
+		sed -E 's/^(0766.{78})20/\100/' "$dir/qemu.out" >"$dir/qemu_registers.txt"
+		cmp -s "$dir/registers.txt" "$dir/qemu_registers.txt" || die "registers differ from QEMU's"
+		echo "vga: 7 modes, their registers, palettes, pixels and the font as in QEMU"
+	else
+		echo "vga: not compared with QEMU, which is not there"
+	fi
 	;;
 resets)
 	run --kernel "$build/guest/resets.bin" --serial none --debugcon "$dir/debugcon.txt" --timeout 60

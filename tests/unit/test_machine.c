@@ -16,6 +16,7 @@
 #include "devices/machine.h"
 #include "tests/unit/board.h"
 #include "vmm/options.h"
+#include "vmm/screen.h"
 #include "vmm/vm.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -37,13 +38,13 @@ static void temp_file(char path[64], const void *bytes, size_t count)
 	close(fd);
 }
 
-static struct rig *rig_new_mem(const char *accel, const char *mem)
+static struct rig *rig_new_with(const char *accel, const char *mem, const char *vga)
 {
 	static const char zeros[8 * 512];
 	struct rig *r = calloc(1, sizeof(*r));
 	struct accel_err err = {.text = ""};
 	char *argv[] = {"--cpu", NULL, "--accel", (char *)accel, "--serial", "none", "--mem", (char *)mem, "--quiet",
-		"--disk", NULL, NULL};
+		"--disk", NULL, "--vga", (char *)vga, NULL};
 
 	assert_non_null(r);
 	temp_file(r->script, "#\n", 2);
@@ -51,9 +52,14 @@ static struct rig *rig_new_mem(const char *accel, const char *mem)
 	snprintf(r->arg, sizeof(r->arg), "script=%s", r->script);
 	argv[1] = r->arg;
 	argv[10] = r->disk;
-	if (options_parse(&r->opt, 11, argv, &err) || vm_create(&r->vm, &r->opt, &err))
+	if (options_parse(&r->opt, 13, argv, &err) || vm_create(&r->vm, &r->opt, &err))
 		fail_msg("%s", err.text);
 	return r;
+}
+
+static struct rig *rig_new_mem(const char *accel, const char *mem)
+{
+	return rig_new_with(accel, mem, "std");
 }
 
 static struct rig *rig_new(const char *accel)
@@ -123,6 +129,28 @@ static void test_bindings(void **state)
 		}
 		rig_free(r);
 	}
+}
+
+/* Without a VGA there is RAM in its place, and its programs are passed over. */
+static void test_without_vga(void **state)
+{
+	struct rig *r = rig_new_with("on", "2M", "none");
+	struct screen_text text;
+	unsigned slots = 0;
+
+	(void)state;
+	for (unsigned i = 1; i <= r->vm.bus.range_count; i++)
+		slots += r->vm.bus.ranges[i]->slot != NULL;
+	assert_int_equal(slots, COUNT(accelerated) - 3);
+	assert_null(bus_find(&r->vm.bus, IO_PIO, 0x3c0));
+	assert_null(bus_find(&r->vm.bus, IO_MMIO, 0xb8000));
+	assert_non_null(mem_ptr(&r->vm.mem, 0xb8000, 4000));
+	assert_false(machine_text(r->vm.machine, &text));
+	rig_free(r);
+	r = rig_new("on");
+	assert_null(mem_ptr(&r->vm.mem, 0xb8000, 4000));
+	assert_true(machine_text(r->vm.machine, &text));
+	rig_free(r);
 }
 
 static void test_places(void **state)
@@ -358,6 +386,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bindings),
+		cmocka_unit_test(test_without_vga),
 		T(test_places),
 		cmocka_unit_test(test_memory_size),
 		T(test_irq_lines),

@@ -114,8 +114,10 @@ static const struct bad table[] = {
 	 "8=FILE"
 	 " --prog",
 		"--prog wants a value"},
-	{"--kernel DIR/nothing", "--kernel: cannot open"}, {"--kernel DIR", "is a directory"},
-	{"--kernel FILE --bios FILE", "not both"}, {"--append x", "--append is the command line of --kernel"},
+	{"--vga cga", "--vga: is std or none"}, {"--vga", "--vga wants a value"},
+	{"--vga std --vga none", "--vga: is given twice"}, {"--kernel DIR/nothing", "--kernel: cannot open"},
+	{"--kernel DIR", "is a directory"}, {"--kernel FILE --bios FILE", "not both"},
+	{"--append x", "--append is the command line of --kernel"},
 	{"--initrd FILE", "--initrd is the module of --kernel"}, {"--bios DIR/nothing", "--bios: cannot open"},
 	{"--kernel FILE --disk DIR/nothing", "No such file or directory"},
 	{"--kernel FILE --disk DIR/nothing,ro", "nothing: No such file"},
@@ -223,6 +225,28 @@ static void test_all(void **state)
 	free(line.text);
 }
 
+/* A VGA by default, but not for a kernel. */
+static void test_vga(void **state)
+{
+	static const struct {
+		const char *line;
+		bool has_vga;
+	} rows[] = {{"--bios FILE", true}, {"--bios FILE --vga none", false}, {"--kernel FILE", false},
+		{"--kernel FILE --vga std", true}, {"--cpu script=FILE", true},
+		{"--cpu script=FILE --vga=none", false}};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct line line = cut(rows[i].line);
+		struct accel_err err = {.text = ""};
+		struct options opt;
+
+		assert_int_equal(options_parse(&opt, line.argc, line.argv, &err), 0);
+		assert_int_equal(options_has_vga(&opt), rows[i].has_vga);
+		free(line.text);
+	}
+}
+
 static void test_script(void **state)
 {
 	struct line line = cut("--cpu script=FILE,nocheck --mem 1024K --mem");
@@ -278,6 +302,7 @@ int main(void)
 		cmocka_unit_test(test_readonly_disk),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_all),
+		cmocka_unit_test(test_vga),
 		cmocka_unit_test(test_script),
 		cmocka_unit_test(test_shared_outputs),
 		cmocka_unit_test(test_empty_append),

@@ -156,7 +156,7 @@ static void test_bits(void **state)
 		out(r, 0x3c6, v);
 		assert_int_equal(in(r, 0x3c6), v);
 		out(r, 0x3da, v);
-		assert_int_equal(in(r, 0x3ca), v & 3);
+		assert_int_equal(in(r, 0x3ca), v & 0x0b);
 		out(r, 0x3c2, v | 1);
 		assert_int_equal(in(r, 0x3cc), (v | 1) & 0xef);
 	}

@@ -266,11 +266,21 @@ FUZZ_SECONDS ?= 600
 EQUIV_ACCESSES ?= 100000000
 CHECK_FUZZ_SECONDS ?= 60
 
+# KVM as it truly is, on any machine: a stock kernel with kvm_amd inside QEMU (scripts/nested.sh).
+.PHONY: check-nested nested-shell
+check-nested: setup-check
+	@$(MAKE) -s --no-print-directory -j2 all tests guests
+	@BUILD=$(BUILD) scripts/nested.sh check
+nested-shell: setup-check
+	@$(MAKE) -s --no-print-directory -j2 all tests guests
+	@BUILD=$(BUILD) scripts/nested.sh shell
+
 .PHONY: help setup-build setup-demo setup-check variants check check-only fuzz fuzzers demo bench format clean
 help:
 	@echo 'make            build build/hotreg and the programs'
 	@echo 'make demo       install what is missing, build, boot the guests with acceleration off and on, show what it gained'
 	@echo 'make check      install what is missing, build, run all tests (ASan, UBSan, TSan and a minute of fuzzing included)'
+	@echo 'make check-nested  hotreg on a stock kernel'\''s KVM inside QEMU (part of make check); nested-shell: a shell there'
 	@echo 'make bench      measure, paired with QEMU where it is installed; the figures of docs/performance.md'
 	@echo 'make fuzz       the fuzzers, $(FUZZ_SECONDS) s each (FUZZ_SECONDS=N), then $(EQUIV_ACCESSES) accesses a device (EQUIV_ACCESSES=N)'
 	@echo 'make tests      build the unit tests only; build/tests/unit/test_X runs one'

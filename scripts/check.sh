@@ -7,7 +7,7 @@
 set -u
 list=$1
 jobs=${2:-2}
-out=${BUILD:-build}/check
+out=${OUT:-${BUILD:-build}/check}
 rm -rf "$out"
 mkdir -p "$out"
 

@@ -20,6 +20,7 @@
 #define MSR_IA32_TSC_ADJUST 0x3b
 #define APIC_BASE_ENABLE 0x800u
 #define CR0_PE 0x1u
+#define CR0_TS 0x8u
 #define EFER_LMA 0x400u
 #define CPUID_OWN_LEAVES 3
 
@@ -342,7 +343,16 @@ static void msrs_restore(int vcpu_fd, const struct kvm_msrs *msrs)
 int kvm_power_on_restore(int vcpu_fd, const struct kvm_power_on *state)
 {
 	struct kvm_vcpu_events events = state->events;
+	struct kvm_sregs sregs = state->sregs;
 
+	/*
+	 * After a triple fault KVM on SVM clears the VMCB, the root of the nested page tables in it too, and sets
+	 * that again only when the MMU is reset; a guest that had no paging would fault for ever. Any change of CR0
+	 * resets the MMU, so there is one: TS on the way.
+	 */
+	sregs.cr0 ^= CR0_TS;
+	if (ioctl(vcpu_fd, KVM_SET_SREGS, &sregs) < 0)
+		return -errno;
 	/* System registers first: they hold the APIC's base, which KVM_SET_LAPIC and the MSRs rely on. */
 	if (ioctl(vcpu_fd, KVM_SET_SREGS, &state->sregs) < 0 || ioctl(vcpu_fd, KVM_SET_REGS, &state->regs) < 0)
 		return -errno;

@@ -1,0 +1,158 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# nested.sh check|shell|run COMMAND...: the nested bed: a stock Debian kernel with its own kvm_amd inside QEMU's TCG, which
+# emulates SVM and nested paging. So hotreg meets KVM's true behaviour on any machine, with no right to anything.
+# One TCG thread for both processors: with one each the emulated kernel trips over its own code patching (int3).
+#
+#   check [LIST]  the tests of tests/nested/list.txt (or LIST), by tests/nested/init.sh inside; one line of counts. Where
+#                 /dev/kvm is the real thing (hotreg doctor's self-test), they run on it directly
+#   shell         a shell in there, on this terminal; ctrl-a x leaves
+#   run COMMAND   one shell command in there
+#
+# The kernel, its modules and busybox come with `apt-get download`, are unpacked under build/nested and never
+# installed. Status 77 with a last line that says why: it cannot run here.
+set -u -o pipefail
+cd "$(dirname "$0")/.." || exit 2
+build=${BUILD:-build}
+bed=$build/nested
+cpus=${NESTED_CPUS:-2}
+memory=${NESTED_MEMORY:-2G}
+seconds=${NESTED_SECONDS:-900}
+
+skip() {
+	echo "$*"
+	exit 77
+}
+die() {
+	echo "nested: $*" >&2
+	exit 2
+}
+
+# The newest of the stock cloud kernels, as Debian's package lists have them.
+kernel_package() {
+	apt-cache search --names-only '^linux-image-[0-9][^ ]*-cloud-amd64-unsigned$' | cut -d' ' -f1 | sort -V | tail -n 1
+}
+
+# download PACKAGE: unpacked under $bed/root; once.
+download() {
+	[ -e "$bed/have/$1" ] && return
+	rm -rf "$bed/deb"
+	mkdir -p "$bed/deb" "$bed/root" "$bed/have"
+	(cd "$bed/deb" && apt-get -qq download "$1") >"$bed/download.log" 2>&1 ||
+		skip "needs Debian's package $1, which apt-get cannot download here: $(tail -n 1 "$bed/download.log")"
+	dpkg -x "$bed/deb/"*.deb "$bed/root" || die "cannot unpack $1"
+	rm -rf "$bed/deb"
+	: >"$bed/have/$1"
+}
+
+# with_libs FILE...: programs into the initramfs, with the libraries that they load.
+with_libs() {
+	local program lib
+	for program in "$@"; do
+		install -D "$program" "$bed/initramfs/$program"
+		for lib in $(ldd "$program" 2>/dev/null | grep -o '/[^ ]*'); do
+			[ -e "$bed/initramfs/$lib" ] || install -D "$lib" "$bed/initramfs/$lib"
+		done
+	done
+}
+
+prepare() {
+	local kernel_pkg release module
+	command -v qemu-system-x86_64 >/dev/null || skip "needs qemu-system-x86_64 (Debian: qemu-system-x86)"
+	command -v apt-get >/dev/null || skip "needs apt-get, to download a stock Debian kernel"
+	kernel_pkg=$(kernel_package)
+	[ -n "$kernel_pkg" ] || { apt-get -qq update >/dev/null 2>&1; kernel_pkg=$(kernel_package); }
+	[ -n "$kernel_pkg" ] || skip "needs a linux-image-*-cloud-amd64-unsigned package, which the package lists do not have"
+	mkdir -p "$bed"
+	if [ -e "$bed/kernel" ] && [ "$(cat "$bed/kernel")" != "$kernel_pkg" ]; then
+		rm -rf "$bed"
+		mkdir -p "$bed"
+	fi
+	download "$kernel_pkg"
+	download busybox-static
+	echo "$kernel_pkg" >"$bed/kernel"
+	release=$(ls "$bed/root/lib/modules")
+
+	rm -rf "$bed/initramfs"
+	mkdir -p "$bed/initramfs"/{bin,dev,proc,sys,tmp,modules,hotreg}
+	cp "$bed/root/bin/busybox" "$bed/initramfs/bin/"
+	for module in virt/lib/irqbypass arch/x86/kvm/kvm arch/x86/kvm/kvm-amd; do
+		xz -dc "$bed/root/lib/modules/$release/kernel/$module.ko.xz" >"$bed/initramfs/modules/${module##*/}.ko" ||
+			die "cannot unpack the module $module"
+	done
+	with_libs /bin/bash "$(command -v jq)" "$(command -v timeout)" /usr/bin/env
+	cp tests/nested/init.sh "$bed/initramfs/init"
+	for f in $(cat tests/nested/files.txt); do
+		f=${f/#build/$build}
+		[ -e "$f" ] || die "$f is missing: make all tests guests"
+		if file_is_program "$f"; then
+			with_libs "$f"
+			install -D "$f" "$bed/initramfs/hotreg/${f/#$build/build}"
+			rm "$bed/initramfs/$f"
+		else
+			install -D "$f" "$bed/initramfs/hotreg/${f/#$build/build}"
+		fi
+	done
+	[ ! -d /usr/share/seabios ] || cp -r --parents /usr/share/seabios "$bed/initramfs/"
+	cp "$bed/root/boot/vmlinuz-$release" "$bed/vmlinuz"
+	cp "$bed/vmlinuz" "$bed/initramfs/hotreg/vmlinuz" # a guest for the guest
+}
+
+file_is_program() {
+	[ -x "$1" ] && [ "$(head -c 4 "$1" | tail -c 3)" = ELF ] && ldd "$1" >/dev/null 2>&1
+}
+
+pack() { # OUT
+	local busybox
+	busybox=$(realpath "$bed/root/bin/busybox")
+	(cd "$bed/initramfs" && find . | LC_ALL=C sort | "$busybox" cpio -o -H newc 2>/dev/null) | gzip -1 >"$1"
+	[ "${PIPESTATUS[*]}" = "0 0" ] || die "cannot pack the initramfs"
+}
+
+# bed KERNEL-WORDS: boots it on this terminal; status 0 when init said so.
+boot() {
+	timeout -k 10 "$seconds" qemu-system-x86_64 -accel "${NESTED_ACCEL:-tcg,thread=single}" -machine pc -cpu EPYC,svm=on,npt=on -smp "$cpus" -m "$memory" \
+		-nodefaults -display none -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=1 \
+		-kernel "$bed/vmlinuz" -initrd "$bed/initrd.gz" \
+		-append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable $1" "${@:2}"
+}
+
+case ${1:-check} in
+check)
+	list=${2:-tests/nested/list.txt}
+	if "$build/hotreg" doctor | grep -q '^  32-bit paging  *works'; then
+		echo "nested: /dev/kvm here is the real thing, so its tests run on it directly"
+		exec env BUILD="$build" OUT="$bed/check" scripts/check.sh "$list" 1
+	fi
+	prepare
+	cp "$list" "$bed/initramfs/hotreg/list.txt"
+	pack "$bed/initrd.gz"
+	boot "hotreg.do=check" -serial stdio </dev/null 2>"$bed/qemu.log" | tr -d '\r' | tee "$bed/console.log" |
+		grep --line-buffered -aE '^(-- |   \[  |     |nested: )'
+	line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$bed/console.log") || {
+		tail -n 20 "$bed/console.log" "$bed/qemu.log"
+		die "the bed ended before its tests did"
+	}
+	echo "$line"
+	[[ $line == *" 0 failed, "* ]]
+	;;
+shell)
+	prepare
+	pack "$bed/initrd.gz"
+	seconds=0 boot "hotreg.do=shell" -serial mon:stdio
+	;;
+run)
+	shift
+	prepare
+	echo "$*" >"$bed/initramfs/hotreg/command"
+	pack "$bed/initrd.gz"
+	boot "hotreg.do=run" -serial stdio </dev/null 2>"$bed/qemu.log" | tr -d '\r' | tee "$bed/console.log" | sed -n '/^nested: begin$/,/^nested: end /p' |
+		grep -av '^nested: begin$' | grep -av '^nested: end '
+	status=$(sed -n 's/^nested: end \([0-9]*\)$/\1/p' "$bed/console.log")
+	[ -n "$status" ] || { tail -n 20 "$bed/console.log"; die "the bed ended before the command did"; }
+	exit "$status"
+	;;
+*)
+	die "usage: scripts/nested.sh check [LIST] | shell | run COMMAND"
+	;;
+esac

@@ -36,6 +36,11 @@ struct history {
 	uint64_t start_ns;
 };
 
+struct tally {
+	uint64_t elements; /* of strings, and single accesses */
+	uint64_t answered, edges;
+};
+
 static uint64_t any_uptime(uint64_t *seed)
 {
 	static const uint64_t about[] = {0, 3600 * NSEC, 86400 * NSEC, 366ull * 86400 * NSEC, 3660ull * 86400 * NSEC,
@@ -87,8 +92,8 @@ static void fail(const struct history *h, const char *dev, const struct run *run
 }
 
 /* Ops of one world, until `left` accesses are done or the world is old. */
-static uint64_t one_world(const char *dev, const struct run *run, uint64_t *seed, uint64_t left, struct history *h,
-	uint64_t *answered, uint64_t *edges)
+static uint64_t one_world(
+	const char *dev, const struct run *run, uint64_t *seed, uint64_t left, struct history *h, struct tally *t)
 {
 	struct world *w;
 	struct gen *g = malloc(sizeof(*g));
@@ -119,14 +124,16 @@ static uint64_t one_world(const char *dev, const struct run *run, uint64_t *seed
 			in_episode--;
 		}
 		same = same && world_do(w, op);
-		if (op->kind == EQUIV_ACCESS)
-			done += op->count ? op->count : 1;
+		if (op->kind == EQUIV_ACCESS) {
+			done++; /* a string is one */
+			t->elements += op->count ? op->count : 1;
+		}
 	}
 	same = same && world_compare(w, true);
 	if (!same)
 		fail(h, dev, run, world_why(w));
-	*answered += world_answered(w, dev);
-	*edges += world_edges(w);
+	t->answered += world_answered(w, dev);
+	t->edges += world_edges(w);
 	world_free(w);
 	free(g);
 	return done;
@@ -134,21 +141,22 @@ static uint64_t one_world(const char *dev, const struct run *run, uint64_t *seed
 
 static void one_device(const char *dev, const struct run *run, struct history *h)
 {
-	uint64_t seed = run->seed, done = 0, answered = 0, edges = 0;
+	struct tally t = {0};
+	uint64_t seed = run->seed, done = 0;
 	struct timespec from, to;
 
 	for (const char *c = dev; *c; c++)
 		seed = seed * 31 + (uint8_t)*c;
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
 	while (done < run->accesses)
-		done += one_world(dev, run, &seed, run->accesses - done, h, &answered, &edges);
+		done += one_world(dev, run, &seed, run->accesses - done, h, &t);
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
-	printf("%-10s %11" PRIu64 " accesses, %11" PRIu64 " answered by programs (%.1f %%), %" PRIu64
-	       " edges, %.1f s of CPU\n",
-		dev, done, answered, 100.0 * (double)answered / (double)done, edges,
+	printf("%-10s %10" PRIu64 " accesses, %11" PRIu64
+	       " with the elements of strings, %.1f %% answered by programs, %" PRIu64 " edges, %.1f s of CPU\n",
+		dev, done, t.elements, 100.0 * (double)t.answered / (double)t.elements, t.edges,
 		(double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9);
 	fflush(stdout);
-	if (!answered) {
+	if (!t.answered) {
 		fprintf(stderr, "equiv: %s: no program ever answered, so nothing was compared\n", dev);
 		exit(1);
 	}

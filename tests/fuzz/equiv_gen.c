@@ -386,13 +386,47 @@ static void recipe_pci(struct gen *g)
 	}
 }
 
+/* A mode as a BIOS sets it, text or 16 colours: the beam moves, memory is there. */
+static void vga_mode(struct gen *g, bool is_text)
+{
+	static const uint8_t crtc[] = {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0x00, 0x4f, 0x0d, 0x0e, 0x00,
+		0x00, 0x00, 0x00, 0x9c, 0x0e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff};
+	static const uint8_t gfx[] = {0x00, 0x00, 0x00, 0x00, 0x00, 0x10, 0x0e, 0x00, 0xff};
+
+	out8(g, 0x3c2, 0x63 | upto(g, 2) << 2);
+	access_to(g, IO_PIO, 0x3c4, 2, true, 0x0100);
+	access_to(g, IO_PIO, 0x3c4, 2, true, 0x01 | upto(g, 2) << 8);
+	access_to(g, IO_PIO, 0x3c4, 2, true, is_text ? 0x0302 : 0x0f02);
+	access_to(g, IO_PIO, 0x3c4, 2, true, is_text ? 0x0204 : 0x0604);
+	access_to(g, IO_PIO, 0x3d4, 2, true, 0x0011);
+	for (unsigned i = 0; i < sizeof(crtc); i++)
+		access_to(g, IO_PIO, 0x3d4, 2, true, i | (uint32_t)crtc[i] << 8);
+	for (unsigned i = 0; i < sizeof(gfx); i++) {
+		uint32_t value = is_text || (i != 5 && i != 6) ? gfx[i] : i == 5 ? upto(g, 4) : 5;
+
+		access_to(g, IO_PIO, 0x3ce, 2, true, i | value << 8);
+	}
+	access_to(g, IO_PIO, 0x3c4, 2, true, 0x0300);
+	for (unsigned n = 0; n < 20; n++) {
+		if (one_in(g, 4)) /* what a game does */
+			access_to(g, IO_PIO, one_in(g, 2) ? 0x3ce : 0x3c4, 2, true, upto(g, 9) | upto(g, 256) << 8);
+		if (one_in(g, 2))
+			access_to(g, IO_MMIO, (is_text ? 0xb8000 : 0xa0000) + 4 * upto(g, 8), 4, one_in(g, 2),
+				gen_random(&g->seed));
+		in8(g, one_in(g, 4) ? 0x3c2 : 0x3da);
+		wait_ns(g, upto(g, one_in(g, 4) ? 20000000 : 40000));
+	}
+	if (one_in(g, 2))
+		access_to(g, IO_PIO, 0x3d4, 2, true, 0x1e11);
+}
+
 static void recipe_vga(struct gen *g)
 {
 	static const uint16_t pairs[] = {0x3c4, 0x3ce, 0x3d4, 0x3b4};
 	uint16_t port = pairs[upto(g, 4)];
 	unsigned index = upto(g, one_in(g, 8) ? 256 : 25);
 
-	switch (upto(g, 6)) {
+	switch (upto(g, 7)) {
 	case 0:
 		out8(g, port, index);
 		out8(g, port + 1, upto(g, 256));
@@ -414,6 +448,9 @@ static void recipe_vga(struct gen *g)
 		in8(g, (uint16_t)(0x3c6 + upto(g, 3)));
 		break;
 	case 4:
+		vga_mode(g, one_in(g, 2));
+		break;
+	case 5:
 		out8(g, 0x3c2, upto(g, 256));
 		in8(g, 0x3cc);
 		break;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * hpet.bpf.c: reads of the HPET, pure: the main counter in all its parts, capabilities,
- * configuration, status, and the timers' registers as far as they do not move.
+ * configuration, status, and the timers' registers, moving comparators too.
  */
 #include "bpf/hpet.h"
 
@@ -19,8 +19,8 @@ HR_PROG int hpet(struct hr_io *io)
 		return HR_PUNT;
 	if (reg == HPET_REG_COUNTER)
 		value = hpet_counter(s, bpf_ktime_get_ns());
-	else if (!hpet_register(s, reg, &value))
-		return HR_PUNT_WHY(1); /* the comparator of a periodic timer */
+	else
+		value = hpet_register(s, reg, hpet_is_timed(reg) ? hpet_counter(s, bpf_ktime_get_ns()) : 0);
 	io->result = value >> ((io->offset & 7) * 8);
 	return HR_ANSWER;
 }

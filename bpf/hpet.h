@@ -5,13 +5,15 @@
  * The main counter runs at 100 MHz: while enabled it is the number of whole 10 ns periods of
  * guest time plus `delta`, modulo 2^64; while halted it is `halted`. Registers are 64 bits wide at
  * multiples of 8; narrower accesses get the bytes they name.
+ * Status and periodic comparators are stored as of `seen`, the counter value up to which the model
+ * has dealt with a timer's matches; what they show now follows from the matches since.
  */
 #ifndef BPF_HPET_H
 #define BPF_HPET_H
 
 #include "bpf/hr.h"
 
-#define HPET_STATE_VERSION 1
+#define HPET_STATE_VERSION 2
 #define HPET_TIMERS 3
 #define HPET_PERIOD_NS 10
 
@@ -45,6 +47,7 @@ struct hpet_timer {
 	uint64_t config; /* as read, capabilities included */
 	uint64_t comparator;
 	uint64_t period; /* the last value written to the comparator in periodic mode */
+	uint64_t seen;	 /* the counter value up to which matches have been dealt with */
 };
 
 struct hpet_state {
@@ -74,39 +77,84 @@ static inline uint64_t hpet_counter(const struct hpet_state *s, uint64_t host_ns
 	return HR_LOAD(s->halted);
 }
 
+static inline uint64_t hpet_width_mask(const struct hpet_timer *t)
+{
+	return HR_LOAD(t->config) & HPET_TN_32MODE ? UINT32_MAX : UINT64_MAX;
+}
+
 /*
- * The 64-bit register at `reg` (a multiple of 8), but for the main counter. False: not a plain
- * read, a periodic timer's comparator moves on with time and is the model's. Reserved is 0.
+ * Whether a timer has matched in (seen, counter], and how far beyond the first such match the
+ * counter is. The counter runs. One that is behind `seen` is a clock that stepped back: no match.
  */
-static inline bool hpet_register(const struct hpet_state *s, uint32_t reg, uint64_t *value)
+static inline bool hpet_has_matched(const struct hpet_timer *t, uint64_t counter, uint64_t *beyond)
+{
+	uint64_t seen = HR_LOAD(t->seen);
+	uint64_t elapsed = counter - seen;
+	/* steps to the match, less one: a comparator that is `seen` matches after a full turn only */
+	uint64_t before = (HR_LOAD(t->comparator) - seen - 1) & hpet_width_mask(t);
+
+	*beyond = elapsed - before - 1;
+	return (int64_t)elapsed > 0 && elapsed > before;
+}
+
+/* The comparator: in periodic mode each match moves it on. [HPET] 2.3.9: in 32-bit mode the upper half is 0. */
+static inline uint64_t hpet_comparator(const struct hpet_state *s, const struct hpet_timer *t, uint64_t counter)
+{
+	uint64_t comparator = HR_LOAD(t->comparator), mask = hpet_width_mask(t);
+	uint64_t period = HR_LOAD(t->period) & mask, beyond;
+
+	if ((HR_LOAD(t->config) & HPET_TN_TYPE) && (HR_LOAD(s->config) & HPET_ENABLE_CNF) && period &&
+		hpet_has_matched(t, counter, &beyond))
+		comparator += (beyond / period + 1) * period;
+	return comparator & mask;
+}
+
+/* Level-triggered timers set their status when they match, interrupts enabled or not. */
+static inline uint64_t hpet_status(const struct hpet_state *s, uint64_t counter)
+{
+	uint64_t isr = HR_LOAD(s->isr), beyond;
+
+	if (!(HR_LOAD(s->config) & HPET_ENABLE_CNF))
+		return isr;
+	for (uint32_t n = 0; n < HPET_TIMERS; n++) {
+		if ((HR_LOAD(s->timers[n].config) & HPET_TN_INT_TYPE) &&
+			hpet_has_matched(&s->timers[n], counter, &beyond))
+			isr |= 1u << n;
+	}
+	return isr;
+}
+
+/* Whether what the register at `reg` shows depends on the counter. */
+static inline bool hpet_is_timed(uint32_t reg)
+{
+	return reg == HPET_REG_COUNTER || reg == HPET_REG_ISR ||
+	       (reg >= HPET_REG_TIMERS && reg % HPET_TIMER_STRIDE == HPET_TIMER_COMPARATOR);
+}
+
+/* The 64-bit register at `reg`, a multiple of 8; `counter` matters where hpet_is_timed(). Reserved is 0. */
+static inline uint64_t hpet_register(const struct hpet_state *s, uint32_t reg, uint64_t counter)
 {
 	const struct hpet_timer *t;
-	uint64_t config, comparator;
 
-	*value = 0;
-	if (reg < HPET_REG_TIMERS) {
-		if (reg == HPET_REG_CAPS)
-			*value = HPET_CAPS;
-		else if (reg == HPET_REG_CONFIG)
-			*value = HR_LOAD(s->config);
-		else if (reg == HPET_REG_ISR)
-			*value = HR_LOAD(s->isr);
-		return true;
+	switch (reg) {
+	case HPET_REG_COUNTER:
+		return counter;
+	case HPET_REG_CAPS:
+		return HPET_CAPS;
+	case HPET_REG_CONFIG:
+		return HR_LOAD(s->config);
+	case HPET_REG_ISR:
+		return hpet_status(s, counter);
+	default:
+		break;
 	}
-	if (reg >= HPET_REG_TIMERS + HPET_TIMERS * HPET_TIMER_STRIDE)
-		return true;
+	if (reg < HPET_REG_TIMERS || reg >= HPET_REG_TIMERS + HPET_TIMERS * HPET_TIMER_STRIDE)
+		return 0;
 	t = &s->timers[(reg - HPET_REG_TIMERS) / HPET_TIMER_STRIDE];
 	reg %= HPET_TIMER_STRIDE;
-	config = HR_LOAD(t->config);
-	if (reg == HPET_TIMER_CONFIG) {
-		*value = config;
-	} else if (reg == HPET_TIMER_COMPARATOR) {
-		comparator = HR_LOAD(t->comparator);
-		/* [HPET] 2.3.9: a timer in 32-bit mode returns 0 for the upper half */
-		*value = config & HPET_TN_32MODE ? (uint32_t)comparator : comparator;
-		return !(config & HPET_TN_TYPE);
-	}
-	return true;
+	if (reg == HPET_TIMER_CONFIG)
+		return HR_LOAD(t->config);
+	return reg == HPET_TIMER_COMPARATOR ? hpet_comparator(s, t, counter) : 0;
 }
 
 #endif

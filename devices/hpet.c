@@ -4,7 +4,7 @@
  *
  * Nothing ticks: a timer's matches since the model last looked are worked out from the counter
  * (hpet_settle), on a write that concerns timers and when the one host timer, armed for the first
- * match that anybody can notice, comes due. Reads but of a periodic comparator change nothing.
+ * match that anybody can notice, comes due. Reads change nothing.
  * An edge leaves its line high until the timer's next one or until the timer no longer drives it: an
  * 8259 forgets an edge whose line falls before it is acknowledged.
  * What the guest reads is in bpf/hpet.h. mux_lock is inside every device's lock and outside the
@@ -31,8 +31,7 @@ struct hpet {
 	uint32_t route_cap;
 	/* dev.lock */
 	struct timer timer;
-	uint64_t seen[HPET_TIMERS]; /* the counter value up to which matches have been dealt with */
-	bool held[HPET_TIMERS];	    /* edge-triggered, its line is high since the last match */
+	bool held[HPET_TIMERS]; /* edge-triggered, its line is high since the last match */
 	/* mux_lock */
 	pthread_mutex_t mux_lock;
 	bool is_legacy;	       /* LEG_RT_CNF: the two legacy lines are the HPET's */
@@ -54,11 +53,6 @@ static struct hpet_state *hpet_state_of(struct device *dev)
 	struct hpet_page *page = device_page(dev);
 
 	return &page->s;
-}
-
-static uint64_t hpet_width_mask(const struct hpet_timer *t)
-{
-	return t->config & HPET_TN_32MODE ? UINT32_MAX : UINT64_MAX;
 }
 
 static bool hpet_is_periodic(const struct hpet_timer *t)
@@ -102,16 +96,13 @@ static uint64_t hpet_distance(const struct hpet_timer *t, uint64_t counter)
 static void hpet_settle(struct hpet *h, struct hpet_state *s, unsigned n, uint64_t counter, struct hpet_outcome *todo)
 {
 	struct hpet_timer *t = &s->timers[n];
-	uint64_t elapsed = counter - h->seen[n];
-	uint64_t distance = hpet_distance(t, h->seen[n]);
-	uint64_t mask = hpet_width_mask(t);
-	uint64_t period = t->period & mask;
+	uint64_t beyond;
+	bool has_matched = hpet_has_matched(t, counter, &beyond);
 
-	h->seen[n] = counter;
-	if (!distance || elapsed < distance)
+	HR_STORE(t->comparator, hpet_comparator(s, t, counter));
+	HR_STORE(t->seen, counter);
+	if (!has_matched)
 		return;
-	if (hpet_is_periodic(t) && period)
-		HR_STORE(t->comparator, (t->comparator + ((elapsed - distance) / period + 1) * period) & mask);
 	if (hpet_is_level(t)) {
 		HR_STORE(s->isr, s->isr | 1u << n);
 	} else if (t->config & HPET_TN_INT_ENB) {
@@ -129,9 +120,9 @@ static void hpet_settle_all(struct hpet *h, struct hpet_state *s, uint64_t now_n
 }
 
 /* A comparator that equals the counter when either is set matches at once: look again from one step back. */
-static void hpet_rewind(struct hpet *h, struct hpet_state *s, unsigned n, uint64_t now_ns)
+static void hpet_rewind(struct hpet_state *s, unsigned n, uint64_t now_ns)
 {
-	h->seen[n] = hpet_counter(s, now_ns) - 1;
+	HR_STORE(s->timers[n].seen, hpet_counter(s, now_ns) - 1);
 }
 
 /* The lines' levels and the next event. Page held, timers settled at now_ns. */
@@ -237,7 +228,7 @@ static void hpet_fire(void *opaque)
 	pthread_mutex_unlock(&h->dev.lock);
 }
 
-static void hpet_write_config(struct hpet *h, struct hpet_state *s, uint64_t value, uint64_t now_ns)
+static void hpet_write_config(struct hpet_state *s, uint64_t value, uint64_t now_ns)
 {
 	uint64_t counter = hpet_counter(s, now_ns);
 	bool was_enabled = hpet_is_enabled(s);
@@ -248,15 +239,15 @@ static void hpet_write_config(struct hpet *h, struct hpet_state *s, uint64_t val
 	HR_STORE(s->halted, counter);
 	HR_STORE(s->delta, counter - hpet_ticks(s, now_ns));
 	for (unsigned n = 0; n < HPET_TIMERS; n++)
-		hpet_rewind(h, s, n, now_ns);
+		hpet_rewind(s, n, now_ns);
 }
 
-static void hpet_write_counter(struct hpet *h, struct hpet_state *s, uint64_t value, uint64_t now_ns)
+static void hpet_write_counter(struct hpet_state *s, uint64_t value, uint64_t now_ns)
 {
 	HR_STORE(s->halted, value);
 	HR_STORE(s->delta, value - hpet_ticks(s, now_ns));
 	for (unsigned n = 0; n < HPET_TIMERS; n++)
-		hpet_rewind(h, s, n, now_ns);
+		hpet_rewind(s, n, now_ns);
 }
 
 static void hpet_write_timer_config(struct hpet *h, struct hpet_state *s, unsigned n, uint64_t value)
@@ -277,8 +268,7 @@ static void hpet_write_timer_config(struct hpet *h, struct hpet_state *s, unsign
 }
 
 /* [HPET] 2.3.9: in periodic mode a write sets the period, and the comparator too after VAL_SET. */
-static void hpet_write_comparator(
-	struct hpet *h, struct hpet_state *s, unsigned n, uint64_t bytes, uint64_t value, uint64_t now_ns)
+static void hpet_write_comparator(struct hpet_state *s, unsigned n, uint64_t bytes, uint64_t value, uint64_t now_ns)
 {
 	struct hpet_timer *t = &s->timers[n];
 	uint64_t mask = hpet_width_mask(t);
@@ -289,7 +279,7 @@ static void hpet_write_comparator(
 		return;
 	HR_STORE(t->comparator, ((t->comparator & ~bytes) | (value & bytes)) & mask);
 	HR_STORE(t->config, t->config & ~HPET_TN_VAL_SET);
-	hpet_rewind(h, s, n, now_ns);
+	hpet_rewind(s, n, now_ns);
 }
 
 /* Writes the bytes of `value` that are set in `bytes` to the register at `reg`. Page held, timers settled. */
@@ -299,16 +289,16 @@ static void hpet_write_register(
 	unsigned n = (reg - HPET_REG_TIMERS) / HPET_TIMER_STRIDE;
 
 	if (reg == HPET_REG_CONFIG) {
-		hpet_write_config(h, s, (s->config & ~bytes) | (value & bytes), now_ns);
+		hpet_write_config(s, (s->config & ~bytes) | (value & bytes), now_ns);
 	} else if (reg == HPET_REG_ISR) {
 		HR_STORE(s->isr, s->isr & ~(value & bytes));
 	} else if (reg == HPET_REG_COUNTER) {
-		hpet_write_counter(h, s, (hpet_counter(s, now_ns) & ~bytes) | (value & bytes), now_ns);
+		hpet_write_counter(s, (hpet_counter(s, now_ns) & ~bytes) | (value & bytes), now_ns);
 	} else if (reg >= HPET_REG_TIMERS && n < HPET_TIMERS) {
 		if (reg % HPET_TIMER_STRIDE == HPET_TIMER_CONFIG)
 			hpet_write_timer_config(h, s, n, (s->timers[n].config & ~bytes) | (value & bytes));
 		else if (reg % HPET_TIMER_STRIDE == HPET_TIMER_COMPARATOR)
-			hpet_write_comparator(h, s, n, bytes, value, now_ns);
+			hpet_write_comparator(s, n, bytes, value, now_ns);
 	}
 }
 
@@ -333,26 +323,12 @@ static void hpet_write(struct device *dev, struct io_req *req)
 
 static void hpet_read(struct device *dev, struct io_req *req)
 {
-	struct hpet *h = (struct hpet *)dev;
 	struct hpet_state *s = hpet_state_of(dev);
-	uint32_t reg = req->io.offset & ~7u;
-	struct hpet_outcome todo = {0};
-	bool is_plain = true;
-	uint64_t now_ns, value;
+	uint64_t value;
 
 	page_begin(dev);
-	now_ns = device_now(dev);
-	if (reg == HPET_REG_COUNTER) {
-		value = hpet_counter(s, now_ns);
-	} else if (!hpet_register(s, reg, &value)) {
-		is_plain = false;
-		hpet_settle_all(h, s, now_ns, &todo);
-		hpet_register(s, reg, &value);
-		hpet_look(h, s, now_ns, &todo);
-	}
+	value = hpet_register(s, req->io.offset & ~7u, hpet_counter(s, device_now(dev)));
 	page_end(dev);
-	if (!is_plain)
-		hpet_deliver(h, &todo);
 	req->io.result = value >> ((req->io.offset & 7) * 8);
 }
 
@@ -372,7 +348,7 @@ static void hpet_reset(struct device *dev)
 		HR_STORE(s->timers[n].config, (uint64_t)h->route_cap << 32 | HPET_TN_PER_INT_CAP | HPET_TN_SIZE_CAP);
 		HR_STORE(s->timers[n].comparator, UINT64_MAX);
 		HR_STORE(s->timers[n].period, 0);
-		h->seen[n] = 0;
+		HR_STORE(s->timers[n].seen, 0);
 		h->held[n] = false;
 	}
 	page_end(dev);

@@ -56,6 +56,13 @@ static inline void board_reset(struct device *dev)
 	pthread_mutex_unlock(&dev->lock);
 }
 
+/* Time passes, but no timer fires: a host that is late. They will at the next clock_advance(). */
+static inline void board_be_late(struct board *b, uint64_t to_ns)
+{
+	if (to_ns > clock_now(&b->clock))
+		accel_clock_set_virtual(&b->clock.source, to_ns);
+}
+
 /* dev may be NULL. */
 static inline void board_destroy(struct board *b, struct device *dev)
 {

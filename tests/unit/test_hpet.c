@@ -373,6 +373,56 @@ static void test_periodic_by_halves(void **state)
 	rig_done(&rig);
 }
 
+/*
+ * A periodic comparator and the status are as they should be at every moment, also when the host is
+ * late and no timer has fired since hours, days or years: the first C + k * P after the counter.
+ */
+static void test_comparators_when_late(void **state)
+{
+	static const uint64_t late_ticks[] = {0, 1, 99999, 100000, 100001, 360000000000ull, 8640000000000ull,
+		3155760000000000ull, 315576000000000000ull};
+	uint64_t seed = 5;
+
+	(void)state;
+	for (unsigned i = 0; i < 400; i++) {
+		bool is_32bit = i & 1, is_level = i & 2, is_periodic = i & 4;
+		uint64_t first = i & 8 ? 100000 : 2000 + board_random(&seed) % 1000000;
+		uint64_t period = i & 16 ? 100000 : 2000 + board_random(&seed);
+		uint64_t at = late_ticks[i % 9] + (i & 32 ? board_random(&seed) % 3000000 : 0), want;
+		u128 match = first;
+		struct rig rig;
+
+		rig_init(&rig);
+		wr(&rig, TN_CONFIG(2), 4,
+			(is_32bit ? 0x100 : 0) | (is_level ? 2 : 0) | (is_periodic ? 0x48 : 0) | 10 << 9);
+		wr(&rig, TN_COMPARATOR(2), 8, first);
+		if (is_periodic)
+			wr(&rig, TN_COMPARATOR(2), 8, period);
+		wr(&rig, CONFIG, 4, 1);
+		board_be_late(&rig.b, at * 10 + 7);
+		if (is_periodic && at >= first)
+			match += ((u128)(at - first) / period + 1) * period;
+		want = is_32bit ? (uint32_t)match : (uint64_t)match;
+		assert_int_equal(rd(&rig, COUNTER, 8), at);
+		assert_int_equal(rd(&rig, TN_COMPARATOR(2), 8), want);
+		assert_int_equal(rd(&rig, TN_COMPARATOR(2), 4), want & 0xffffffff);
+		assert_int_equal(rd(&rig, TN_COMPARATOR(2) + 4, 4), want >> 32);
+		assert_int_equal(rd(&rig, ISR, 4), is_level && at >= first ? 4 : 0);
+		/* and the same once the model has looked */
+		clock_advance(&rig.b.clock, at * 10 + 9);
+		assert_int_equal(rd(&rig, TN_COMPARATOR(2), 8), want);
+		assert_int_equal(rd(&rig, ISR, 4), is_level && at >= first ? 4 : 0);
+		wr(&rig, ISR, 4, 4);
+		assert_int_equal(rd(&rig, ISR, 4), 0);
+		assert_int_equal(rd(&rig, TN_COMPARATOR(2), 8), want);
+		wr(&rig, CONFIG, 4, 0); /* halted: nothing moves */
+		board_be_late(&rig.b, at * 10 + 5000000);
+		assert_int_equal(rd(&rig, TN_COMPARATOR(2), 8), want);
+		assert_int_equal(rd(&rig, ISR, 4), 0);
+		rig_done(&rig);
+	}
+}
+
 /* A one-shot timer in 32-bit mode matches again each time the low half comes round: 42.949... s. */
 static void test_32bit_mode_wraps(void **state)
 {
@@ -455,6 +505,7 @@ int main(void)
 		cmocka_unit_test(test_counter),
 		cmocka_unit_test(test_timers_match_as_the_reference),
 		cmocka_unit_test(test_periodic_by_halves),
+		cmocka_unit_test(test_comparators_when_late),
 		cmocka_unit_test(test_32bit_mode_wraps),
 		cmocka_unit_test(test_legacy_replacement),
 		cmocka_unit_test(test_interrupt_storm_is_bounded),

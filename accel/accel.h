@@ -173,6 +173,8 @@ struct accel_counters {
 };
 
 void accel_slot_counters(const struct accel_slot *slot, struct accel_counters *out);
+/* The reason of the vCPU's last punt on this slot; 0: none given, or no such vCPU. By the thread that runs it. */
+uint8_t accel_slot_punt_why(const struct accel_slot *slot, uint32_t vcpu);
 
 /*
  * Check mode. With the device's mutex held and the page at rest: runs the program at the instant

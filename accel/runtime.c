@@ -321,6 +321,7 @@ void slot_count_punt(struct slot_cpu *cpu, uint64_t verdict)
 {
 	slot_count(&cpu->punted, 1);
 	slot_count(&cpu->why[verdict >> 8 & 0xff], 1);
+	cpu->last_why = (uint8_t)(verdict >> 8);
 }
 
 void slot_count_busy(struct slot_cpu *cpu)
@@ -410,6 +411,11 @@ int accel_run(struct accel_slot *slot, struct hr_io *io)
 	slot_count(&cpu->answered, 1);
 	slot_leave(cpu);
 	return HR_ANSWER;
+}
+
+uint8_t accel_slot_punt_why(const struct accel_slot *slot, uint32_t vcpu)
+{
+	return vcpu < slot->cpu_count ? slot->cpu[vcpu].last_why : 0;
 }
 
 void accel_slot_counters(const struct accel_slot *slot, struct accel_counters *out)

@@ -46,6 +46,7 @@ struct slot_cpu {
 	_Atomic uint64_t retried;
 	_Atomic uint64_t busy;
 	_Atomic uint64_t why[256];
+	uint8_t last_why; /* of the last punt: the vCPU's thread only */
 };
 
 struct accel_slot {

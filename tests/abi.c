@@ -53,6 +53,7 @@ FIELD(hr_page, size, 8);
 
 /* A program calls through this without a cast, whichever version of the header it was built with. */
 uint32_t (*abi_run_string)(struct accel_slot *, struct hr_io *, uint32_t, void *) = accel_run_string;
+uint8_t (*abi_punt_why)(const struct accel_slot *, uint32_t) = accel_slot_punt_why;
 
 PIN(ACCEL_PURE == 1 && ACCEL_STATEFUL == 2);
 PIN(HR_PUNT == 0 && HR_ANSWER == 1 && HR_ANSWER_RING == 2 && HR_PUNT_WHY(255) == 0xff00);

@@ -75,8 +75,20 @@ struct cpu {
 	const struct cpu_ops *ops;
 	struct vm *vm;
 	unsigned index;
-	uint64_t exits; /* from the guest to hotreg; that vCPU's thread, read when it has ended */
+	uint64_t exits; /* from the guest to hotreg, see below */
 };
+
+/* By the vCPU's own thread. */
+static inline void cpu_count_exit(struct cpu *cpu)
+{
+	__atomic_store_n(&cpu->exits, __atomic_load_n(&cpu->exits, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+}
+
+/* By any. */
+static inline uint64_t cpu_exits(const struct cpu *cpu)
+{
+	return __atomic_load_n(&cpu->exits, __ATOMIC_RELAXED);
+}
 
 extern const struct cpu_ops cpu_kvm_ops;
 extern const struct cpu_ops cpu_soft_ops;

@@ -503,7 +503,7 @@ static int run_loop(struct kvm_cpu *kc, struct accel_err *err)
 				continue;
 			return err_fail(err, -EIO, "KVM_RUN of vCPU %u: %s", kc->cpu.index, strerror(errno));
 		}
-		kc->cpu.exits++;
+		cpu_count_exit(&kc->cpu);
 		rc = handle_exit(kc, err);
 		if (rc)
 			return rc;

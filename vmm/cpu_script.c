@@ -110,7 +110,7 @@ static bool replay(struct script_cpu *sc, const struct trace_line *line)
 	advance(sc->cpu.vm, line->time_ns);
 	if (vm_must_leave(sc->cpu.vm))
 		return false;
-	sc->cpu.exits++;
+	cpu_count_exit(&sc->cpu);
 	bus_io(&sc->cpu.vm->bus, &req);
 	compare(sc, line, req.io.result);
 	return true;

@@ -50,7 +50,7 @@ static int put(const char *data, size_t bytes, void *opaque)
 /* Takes the message; NULL for one that could not be built. */
 static void say(struct qmp_session *s, json_t *message)
 {
-	if (!message || json_dump_callback(message, put, s, 0) != 0 || put("\r\n", 2, s) != 0)
+	if (!message || json_dump_callback(message, put, s, JSON_REAL_PRECISION(9)) != 0 || put("\r\n", 2, s) != 0)
 		s->is_dead = true;
 	json_decref(message);
 }

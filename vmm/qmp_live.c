@@ -10,7 +10,9 @@
 #include "devices/machine.h"
 #include "vmm/qmp.h"
 #include "vmm/text.h"
+#include "vmm/stats.h"
 #include "vmm/vm.h"
+#include "vmm/vm_stats.h"
 
 /* ---- arguments ------------------------------------------------------------------------------- */
 
@@ -68,6 +70,33 @@ static int accel(struct qmp_call *call)
 	if (!rc)
 		call->ret = json_pack("{s:s, s:s, s:I}", "mode", mode_names[call->vm->bus.mode], "before", before,
 			"divergences", (json_int_t)bus_check_divergences(&call->vm->bus));
+	return rc;
+}
+
+/* ---- statistics ------------------------------------------------------------------------------ */
+
+struct count_job {
+	bool on;
+};
+
+static void count(struct vm *vm, void *opaque)
+{
+	stats_switch(vm->stats, &vm->bus, ((const struct count_job *)opaque)->on);
+}
+
+/* The report; with "count" counting is switched on or off before. */
+static int stats(struct qmp_call *call)
+{
+	struct vm *vm = call->vm;
+	struct count_job job;
+	int rc = take_bool(call, "count", &job.on);
+
+	if (!rc && !vm->stats)
+		rc = err_fail(&call->err, -ENOTSUP, "there are no counters");
+	if (!rc && json_object_get(call->args, "count") && job.on != (vm->bus.stats != NULL))
+		rc = vm_at_rest(vm, count, &job, &call->err);
+	if (!rc)
+		call->ret = vm_stats_json(vm);
 	return rc;
 }
 
@@ -152,6 +181,7 @@ static int prog_attach(struct qmp_call *call)
 
 const struct qmp_command qmp_live_commands[] = {
 	{"x-hotreg-accel", accel, "mode"},
+	{"x-hotreg-stats", stats, "count"},
 	{"x-hotreg-prog-list", prog_list, ""},
 	{"x-hotreg-prog-replace", prog_replace, "device range file program"},
 	{"x-hotreg-prog-detach", prog_detach, "device range"},

@@ -67,7 +67,7 @@ static uint32_t bus_read(struct soft_cpu *c, enum io_bus bus, uint32_t addr, uns
 {
 	struct io_req req = {.io.size = (uint8_t)size, .addr = addr, .bus = bus, .count = 1};
 
-	c->cpu.exits++;
+	cpu_count_exit(&c->cpu);
 	bus_io(&c->cpu.vm->bus, &req);
 	return (uint32_t)hr_mask(req.io.result, size);
 }
@@ -81,7 +81,7 @@ static void bus_write(struct soft_cpu *c, enum io_bus bus, uint32_t addr, uint32
 		.bus = bus,
 		.count = 1};
 
-	c->cpu.exits++;
+	cpu_count_exit(&c->cpu);
 	bus_io(&c->cpu.vm->bus, &req);
 }
 

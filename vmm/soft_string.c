@@ -101,7 +101,7 @@ enum soft_verdict soft_port_string(struct soft_cpu *c, const struct soft_insn *i
 
 			memcpy(c->chunk + i * size, &v, size);
 		}
-	c->cpu.exits++;
+	cpu_count_exit(&c->cpu);
 	bus_io(&c->cpu.vm->bus, &req);
 	if (!is_write)
 		for (i = 0; i < count; i++) {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * stats.h: --stats: for each register how often it was read and written, who answered, and what
- * that cost inside hotreg. Each vCPU counts in memory of its own; sums are made at the end.
- * The JSON schema is docs/stats.md.
+ * that cost inside hotreg. Each vCPU counts in memory of its own; sums are made for a report, at the
+ * end or live. The JSON schema is docs/stats.md.
  */
 #ifndef VMM_STATS_H
 #define VMM_STATS_H
 
+#include <jansson.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <time.h>
@@ -24,8 +25,11 @@ struct stats_run {
 	unsigned cpus;
 	uint64_t startup_ns; /* process start to the first guest instruction */
 	uint64_t run_ns;     /* first guest instruction to the end */
+	bool has_ended;
 	int exit_status;
 	const char *reason; /* why it ended */
+	const char *status; /* "running", "paused" or "ended" */
+	uint64_t now_ns;    /* CLOCK_MONOTONIC */
 	uint64_t exits;	    /* of all vCPUs */
 	uint64_t divergences;
 };
@@ -33,8 +37,10 @@ struct stats_run {
 /* NULL when out of memory. */
 struct stats *stats_new(unsigned cpus);
 void stats_free(struct stats *stats); /* NULL is fine; after the bus */
-/* Gives every range of the bus its counters. Once, before the vCPUs run. 0 or -ENOMEM. */
+/* Gives every range of the bus its counters; nothing is counted yet. Once, before the vCPUs run. 0 or -ENOMEM. */
 int stats_attach(struct stats *stats, struct bus *bus);
+/* Begins to count, or ceases. No vCPU runs. */
+void stats_switch(struct stats *stats, struct bus *bus, bool on);
 
 /* A time stamp in a unit that stats.c knows. */
 static inline uint64_t stats_ticks(void)
@@ -53,9 +59,11 @@ static inline uint64_t stats_ticks(void)
 void stats_note(struct range_stats *stats, const struct io_req *req, enum bus_outcome outcome, uint64_t ticks,
 	uint32_t elements);
 
-/* vCPUs have ended. JSON: 0 or -errno with err. */
-void stats_print(struct stats *stats, const struct bus *bus, const struct stats_run *run, FILE *out);
-int stats_write_json(struct stats *stats, const struct bus *bus, const struct stats_run *run, const char *path,
-	struct accel_err *err);
+/* The report as docs/stats.md describes it, also while vCPUs run. NULL when out of memory. */
+json_t *stats_json(const struct stats *stats, const struct bus *bus, const struct stats_run *run);
+/* That report into a file: 0 or -errno with err. */
+int stats_write_json(const json_t *report, const char *path, struct accel_err *err);
+/* The same report as a table. Takes any JSON: what is not there prints as nothing. */
+void stats_print(const json_t *report, FILE *out);
 
 #endif

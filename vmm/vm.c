@@ -186,11 +186,13 @@ static int create_cpus(struct vm *vm, struct accel_err *err)
 
 static int attach_stats(struct vm *vm, struct accel_err *err)
 {
-	if (!vm->opt->stats)
+	if (!vm->opt->stats && !vm->opt->qmp)
 		return 0;
 	vm->stats = stats_new(vm->cpu_count);
-	if (vm->stats && stats_attach(vm->stats, &vm->bus) == 0)
+	if (vm->stats && stats_attach(vm->stats, &vm->bus) == 0) {
+		stats_switch(vm->stats, &vm->bus, vm->opt->stats);
 		return 0;
+	}
 	err_set(err, "no memory for --stats");
 	return -ENOMEM;
 }

@@ -60,7 +60,7 @@ struct vm {
 	struct chardev *serial, *debugcon; /* opened by vm_create before machine_create; NULL: none */
 	struct machine *machine;
 	struct trace *trace;
-	struct stats *stats;	 /* NULL without --stats */
+	struct stats *stats;	 /* NULL without --stats and --qmp */
 	struct control *control; /* NULL without --qmp */
 	/* set by the interrupt controller before the vCPUs run */
 	int (*intr_ack)(void *opaque); /* vector 0..255, or -1: it went away */

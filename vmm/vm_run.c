@@ -20,10 +20,10 @@
 #include "vmm/event.h"
 #include "vmm/options.h"
 #include "vmm/screen.h"
-#include "vmm/stats.h"
 #include "vmm/text.h"
 #include "vmm/trace.h"
 #include "vmm/vm_park.h"
+#include "vmm/vm_stats.h"
 
 #define INPUT_MAX_BYTES (1u << 20) /* of a standard input that is a file: taken at once */
 
@@ -187,33 +187,6 @@ static void run_events(struct event_thread *et)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-static const char *mode_name(enum accel_mode mode)
-{
-	return mode == ACCEL_OFF ? "off" : mode == ACCEL_ON ? "on" : "check";
-}
-
-static int report_stats(struct vm *vm, int status, uint64_t end_ns, struct accel_err *err)
-{
-	uint64_t start = atomic_load(&vm->first_insn_ns);
-	struct stats_run run = {
-		.cpu = vm->cpu_ops->name,
-		.accel = mode_name(vm->bus.mode),
-		.cpus = vm->cpu_count,
-		.startup_ns = start - vm->opt->process_start_ns,
-		.run_ns = end_ns - start,
-		.exit_status = status,
-		.reason = vm->stop_reason,
-		.divergences = bus_check_divergences(&vm->bus),
-	};
-
-	for (unsigned i = 0; i < vm->cpu_count; i++)
-		run.exits += vm->cpus[i]->exits;
-	if (vm->opt->stats_file)
-		return stats_write_json(vm->stats, &vm->bus, &run, vm->opt->stats_file, err);
-	stats_print(vm->stats, &vm->bus, &run, stderr);
-	return 0;
-}
-
 /* The screen belongs on a terminal, and where the serial line does not already fill standard output. */
 static bool wants_screen(const struct vm *vm)
 {
@@ -247,7 +220,7 @@ static int finish(struct vm *vm, uint64_t end_ns, struct accel_err *err)
 		print_screen(vm);
 	rc = trace_close(vm->trace, err);
 	vm->bus.trace = vm->trace = NULL;
-	if (vm->stats && report_stats(vm, status, end_ns, err))
+	if (vm->opt->stats && vm_stats_report(vm, status, end_ns, err))
 		rc = -EIO;
 	return rc && status == EXIT_GUEST_SHUTDOWN ? EXIT_USAGE : status;
 }

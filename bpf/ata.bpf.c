@@ -16,6 +16,7 @@ struct ata_page ata_state HR_STATE = {.head = {.version = ATA_STATE_VERSION, .si
 #define WHY_BLOCK 3   /* the end of a block, and not the last one of a read */
 #define WHY_WORK 4    /* the model is at work for another vCPU */
 #define WHY_CONTROL 5 /* device control */
+#define WHY_MERGED 6  /* elements of a string that are better done one by one: not the model's yet */
 
 /* Range "ata.regs", 0x1f0-0x1f7; the data port lies over its first register. */
 HR_PROG int ata_regs(struct hr_io *io)
@@ -47,24 +48,55 @@ HR_PROG int ata_regs(struct hr_io *io)
 	return HR_ANSWER;
 }
 
+/* `size` bytes of the block from `pos` on: in one go where they are aligned, as those of a string mostly are. */
+static inline uint64_t load_block(struct ata_state *s, uint32_t pos, uint32_t size)
+{
+	if (size == 8)
+		return *(uint64_t *)(s->data + (pos & (ATA_BLOCK_BYTES - 8)));
+	if (size == 4)
+		return *ata_word(s, pos) | (uint32_t)*ata_word(s, pos + 2) << 16;
+	return *ata_word(s, pos);
+}
+
+static inline void store_block(struct ata_state *s, uint32_t pos, uint32_t size, uint64_t v)
+{
+	if (size == 8) {
+		*(uint64_t *)(s->data + (pos & (ATA_BLOCK_BYTES - 8))) = v;
+		return;
+	}
+	*ata_word(s, pos) = (uint16_t)v;
+	if (size == 4)
+		*ata_word(s, pos + 2) = (uint16_t)(v >> 16);
+}
+
 /*
- * Range "ata.data", 0x1f0. A word at a time, or two; a byte access moves a word too, of which the
- * guest has the low half.
+ * Range "ata.data", 0x1f0: one word, or two; of a byte access the guest has the low half of one. Eight
+ * bytes are several elements of a string (RANGE_MERGE), which come one by one after a punt. What a
+ * block consists of comes first, and short.
  */
 HR_PROG int ata_data(struct hr_io *io)
 {
 	struct ata_state *s = &ata_state.s;
-	uint32_t count = io->size == 4 ? 2 : 1, words;
+	uint32_t phase = HR_LOAD(s->phase), pos = HR_LOAD(s->pos), size = io->size;
 
-	if (io->size > 4)
-		return HR_PUNT;
-	if (ata_is_at_work(s))
+	if (size == 8 && (pos & 7))
+		return HR_PUNT_WHY(WHY_MERGED);
+	if (!io->is_write && phase == ATA_TO_HOST) {
+		if (!ata_advance(s, pos + ata_data_bytes(size)))
+			return size == 8 ? HR_PUNT_WHY(WHY_MERGED) : HR_PUNT_WHY(WHY_BLOCK);
+		io->result = load_block(s, pos, size);
+		return HR_ANSWER;
+	}
+	if (io->is_write && phase == ATA_FROM_HOST) {
+		if (!ata_advance(s, pos + ata_data_bytes(size)))
+			return size == 8 ? HR_PUNT_WHY(WHY_MERGED) : HR_PUNT_WHY(WHY_BLOCK);
+		store_block(s, pos, size, io->value);
+		return HR_ANSWER;
+	}
+	if (phase == ATA_AT_WORK)
 		return HR_PUNT_WHY(WHY_WORK);
-	if (io->is_write)
-		return ata_data_out(s, count, (uint32_t)io->value) ? HR_ANSWER : HR_PUNT_WHY(WHY_BLOCK);
-	if (!ata_data_in(s, count, &words))
-		return HR_PUNT_WHY(WHY_BLOCK);
-	io->result = words;
+	if (!io->is_write)
+		io->result = ata_no_data(s);
 	return HR_ANSWER;
 }
 

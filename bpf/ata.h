@@ -34,11 +34,11 @@ enum { ATA_DATA, ATA_ERROR, ATA_NSECT, ATA_LBAL, ATA_LBAM, ATA_LBAH, ATA_DEVICE,
 
 /* Nobody drives the bus of an empty channel; the host pulls D7 down, so that BSY reads 0 [ATA-6]. */
 #define ATA_FLOATS 0x7fu
-#define ATA_FLOATS_WORDS 0xff7fff7fu
+#define ATA_FLOATS_WORDS 0xff7fff7fff7fff7full
 
 #define ATA_MAX_MULTIPLE 16u /* sectors of the largest block */
-#define ATA_SECTOR_WORDS 256u
-#define ATA_BLOCK_WORDS (ATA_MAX_MULTIPLE * ATA_SECTOR_WORDS) /* a power of two: what indices are masked with */
+#define ATA_SECTOR_BYTES 512u
+#define ATA_BLOCK_BYTES (ATA_MAX_MULTIPLE * ATA_SECTOR_BYTES) /* a power of two: what indices are masked with */
 
 /* Which way the data port moves words. */
 enum ata_phase {
@@ -62,10 +62,10 @@ struct ata_state {
 	/* by offset, 1 to 6: as last written, and the contents before that */
 	uint8_t reg[8];
 	uint8_t prev[8];
-	uint32_t pos, len; /* words of data[]: the next one, and those of the block */
+	uint32_t pos, len; /* bytes of data[]: the next one, even; and those of the block */
 	uint8_t pad2[8];
 	/* Only stateful programs and the model touch it, so that it needs no HR_LOAD there. */
-	uint16_t data[ATA_BLOCK_WORDS];
+	uint8_t data[ATA_BLOCK_BYTES];
 };
 
 struct ata_page {
@@ -150,14 +150,22 @@ static inline void ata_write(struct ata_state *s, uint32_t offset, uint8_t v)
 
 /* ---- the data port ---- */
 
+/* Bytes that an access moves: the port is 16 bits wide, and 32 bits are two of its words. */
+static inline uint32_t ata_data_bytes(uint32_t size)
+{
+	return (size + 1) & ~1u;
+}
+
 /*
- * The words before `pos` have been moved; at most `len`. False, with nothing changed: that is the
- * end of a block after which the disk has something to do.
+ * What is before `pos` in the block has been moved. False, with nothing changed: `pos` is beyond the
+ * block, or its end and the disk has something to do then.
  */
 static inline bool ata_advance(struct ata_state *s, uint32_t pos)
 {
-	if (pos == HR_LOAD(s->len)) {
-		if (HR_LOAD(s->phase) != ATA_TO_HOST || !HR_LOAD(s->is_last))
+	uint32_t len = HR_LOAD(s->len);
+
+	if (pos >= len) {
+		if (pos > len || HR_LOAD(s->phase) != ATA_TO_HOST || !HR_LOAD(s->is_last))
 			return false;
 		/* the last block's interrupt was before it: this is only the end of DRQ */
 		HR_STORE(s->phase, ATA_IDLE);
@@ -167,35 +175,16 @@ static inline bool ata_advance(struct ata_state *s, uint32_t pos)
 	return true;
 }
 
-/* Moves `count` words, 1 or 2, as far as they are the block's. False, with nothing changed: the model's work. */
-static inline bool ata_data_in(struct ata_state *s, uint32_t count, uint32_t *words)
+/* A word of the block; one beyond its end is another's. */
+static inline uint16_t *ata_word(struct ata_state *s, uint32_t pos)
 {
-	uint32_t pos = HR_LOAD(s->pos);
-
-	if (HR_LOAD(s->phase) != ATA_TO_HOST) { /* nothing to move: nobody drives the bus */
-		*words = HR_LOAD(s->present) ? ~0u : ATA_FLOATS_WORDS;
-		return true;
-	}
-	if (pos + count > HR_LOAD(s->len) || !ata_advance(s, pos + count))
-		return false;
-	*words = s->data[pos & (ATA_BLOCK_WORDS - 1)];
-	if (count == 2)
-		*words |= (uint32_t)s->data[(pos + 1) & (ATA_BLOCK_WORDS - 1)] << 16;
-	return true;
+	return (uint16_t *)(s->data + (pos & (ATA_BLOCK_BYTES - 2)));
 }
 
-static inline bool ata_data_out(struct ata_state *s, uint32_t count, uint32_t words)
+/* What a read finds when there is nothing to move: nobody drives the bus. */
+static inline uint64_t ata_no_data(const struct ata_state *s)
 {
-	uint32_t pos = HR_LOAD(s->pos);
-
-	if (HR_LOAD(s->phase) != ATA_FROM_HOST)
-		return true;
-	if (pos + count > HR_LOAD(s->len) || !ata_advance(s, pos + count))
-		return false;
-	s->data[pos & (ATA_BLOCK_WORDS - 1)] = (uint16_t)words;
-	if (count == 2)
-		s->data[(pos + 1) & (ATA_BLOCK_WORDS - 1)] = (uint16_t)(words >> 16);
-	return true;
+	return HR_LOAD(s->present) ? ~0ull : ATA_FLOATS_WORDS;
 }
 
 #endif

@@ -49,7 +49,7 @@ void ata_set_drq(struct ata *ata, enum ata_phase phase, uint32_t sectors, bool w
 
 	page_begin(&ata->dev);
 	HR_STORE(s->pos, 0);
-	HR_STORE(s->len, sectors * ATA_SECTOR_WORDS);
+	HR_STORE(s->len, sectors * ATA_SECTOR_BYTES);
 	HR_STORE(s->is_last, phase == ATA_TO_HOST && ata->left == sectors);
 	show(ata, phase, ATA_DRDY | ATA_DSC | ATA_DRQ, 0, with_irq);
 	end_change(ata);
@@ -161,7 +161,7 @@ static void regs_write(struct device *dev, struct io_req *req)
 
 /* ---- the data port ---- */
 
-/* Moves words of one block; returns how many. False in *is_done: none are left, and the disk has something to do. */
+/* Moves bytes of one block; returns how many. *is_done: none are left, and the disk has something to do. */
 static uint32_t move_in_block(struct ata *ata, enum ata_phase way, uint8_t *bytes, uint32_t count, bool *is_done)
 {
 	struct ata_state *s = ata_state(ata);
@@ -169,14 +169,12 @@ static uint32_t move_in_block(struct ata *ata, enum ata_phase way, uint8_t *byte
 
 	*is_done = false;
 	page_begin(&ata->dev);
-	if (s->phase == way && s->len <= ATA_BLOCK_WORDS && s->pos < s->len) { /* whatever a replaced program stored */
-		uint8_t *from = (uint8_t *)(s->data + s->pos);
-
+	if (s->phase == way && s->len <= ATA_BLOCK_BYTES && s->pos < s->len) { /* whatever a replaced program stored */
 		n = s->len - s->pos < count ? s->len - s->pos : count;
 		if (way == ATA_TO_HOST)
-			memcpy(bytes, from, 2 * n);
+			memcpy(bytes, s->data + s->pos, n);
 		else
-			memcpy(from, bytes, 2 * n);
+			memcpy(s->data + s->pos, bytes, n);
 		if (!ata_advance(s, s->pos + n)) {
 			HR_STORE(s->pos, s->len);
 			HR_STORE(s->phase, ATA_AT_WORK);
@@ -187,14 +185,14 @@ static uint32_t move_in_block(struct ata *ata, enum ata_phase way, uint8_t *byte
 	return n;
 }
 
-/* Moves words while there is a transfer in that direction; returns how many. */
-static uint32_t move_words(struct ata *ata, enum ata_phase way, void *words, uint32_t count)
+/* Moves bytes, always whole words, while there is a transfer in that direction; returns how many. */
+static uint32_t move_data(struct ata *ata, enum ata_phase way, void *bytes, uint32_t count)
 {
 	uint32_t done = 0, n;
 	bool is_done;
 
 	do {
-		n = move_in_block(ata, way, (uint8_t *)words + 2 * done, count - done, &is_done);
+		n = move_in_block(ata, way, (uint8_t *)bytes + done, count - done, &is_done);
 		done += n;
 		if (is_done)
 			ata_block_done(ata, way == ATA_TO_HOST);
@@ -202,20 +200,19 @@ static uint32_t move_words(struct ata *ata, enum ata_phase way, void *words, uin
 	return done;
 }
 
-/* The port is 16 bits wide: a byte access moves a word too, of which the guest has the low half; 32 bits are two. */
 static void data_read(struct device *dev, struct io_req *req)
 {
-	uint32_t words = ata_state((struct ata *)dev)->present ? ~0u : ATA_FLOATS_WORDS;
+	uint64_t words = ata_no_data(ata_state((struct ata *)dev));
 
-	move_words((struct ata *)dev, ATA_TO_HOST, &words, req->io.size == 4 ? 2 : 1);
+	move_data((struct ata *)dev, ATA_TO_HOST, &words, ata_data_bytes(req->io.size));
 	req->io.result = hr_mask(words, req->io.size);
 }
 
 static void data_write(struct device *dev, struct io_req *req)
 {
-	uint32_t words = (uint32_t)hr_mask(req->io.value, req->io.size);
+	uint64_t words = hr_mask(req->io.value, req->io.size);
 
-	move_words((struct ata *)dev, ATA_FROM_HOST, &words, req->io.size == 4 ? 2 : 1);
+	move_data((struct ata *)dev, ATA_FROM_HOST, &words, ata_data_bytes(req->io.size));
 }
 
 static void data_read_string(struct device *dev, struct io_req *req)
@@ -224,10 +221,10 @@ static void data_read_string(struct device *dev, struct io_req *req)
 	struct io_req one = {.io.size = req->io.size};
 
 	if (req->io.size > 1 && ata_state((struct ata *)dev)->present) {
-		uint32_t words = req->count * req->io.size / 2;
-		uint32_t done = move_words((struct ata *)dev, ATA_TO_HOST, out, words);
+		uint32_t bytes = req->count * req->io.size;
+		uint32_t done = move_data((struct ata *)dev, ATA_TO_HOST, out, bytes);
 
-		memset(out + 2 * done, 0xff, 2 * (words - done));
+		memset(out + done, 0xff, bytes - done);
 		return;
 	}
 	for (uint32_t i = 0; i < req->count; i++) {
@@ -241,13 +238,13 @@ static void data_write_string(struct device *dev, struct io_req *req)
 	uint8_t *in = req->data;
 
 	if (req->io.size > 1) {
-		move_words((struct ata *)dev, ATA_FROM_HOST, in, req->count * req->io.size / 2);
+		move_data((struct ata *)dev, ATA_FROM_HOST, in, req->count * req->io.size);
 		return;
 	}
 	for (uint32_t i = 0; i < req->count; i++) {
 		uint16_t word = in[i];
 
-		move_words((struct ata *)dev, ATA_FROM_HOST, &word, 1);
+		move_data((struct ata *)dev, ATA_FROM_HOST, &word, 2);
 	}
 }
 
@@ -345,7 +342,7 @@ struct device *ata_create(struct bus *bus, struct clock *clock, struct irq_line 
 			.base = 0x1f0,
 			.len = 1,
 			.width = 4,
-			.flags = RANGE_FIFO,
+			.flags = RANGE_FIFO | RANGE_MERGE,
 			.read = data_read,
 			.write = data_write,
 			.read_string = data_read_string,

@@ -53,7 +53,7 @@ static inline struct ata_state *ata_state(struct ata *ata)
  */
 static inline uint8_t *ata_block(struct ata *ata)
 {
-	return (uint8_t *)ata_state(ata)->data;
+	return ata_state(ata)->data;
 }
 
 /* Each of these three ends the work: ATA_AT_WORK until then, and at rest after. */

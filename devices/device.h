@@ -99,6 +99,11 @@ struct reg_name {
  * a wider access all go to that address: the IDE data port.
  */
 #define RANGE_FIFO 0x1u
+/*
+ * Of a FIFO: its program takes elements of a string, of 2 bytes or more, also 8 bytes at a time, the first in the lowest
+ * bytes, as if they had come one by one. Where it punts they do.
+ */
+#define RANGE_MERGE 0x2u
 
 /*
  * A run of addresses on one bus that belongs to one device. A later registration lies over an

@@ -472,6 +472,23 @@ static void do_punted_element(struct bus *bus, struct range *range, struct io_re
 		stats_note(range->stats, req, outcome, stats_ticks() - start, 1);
 }
 
+/* Elements through the program up to one on which it punts, several at a time where the range allows it. */
+static uint32_t run_elements(const struct range *range, struct hr_io *io, uint32_t count, uint8_t *data)
+{
+	const uint8_t size = io->size;
+	const uint32_t merged = 8u / size;
+	uint32_t done = 0;
+
+	if ((range->flags & RANGE_MERGE) && size >= 2 && count >= merged) {
+		io->size = 8;
+		done = accel_run_string(range->slot, io, count / merged, data) * merged;
+		io->size = size;
+		if (done == count)
+			return done;
+	}
+	return done + accel_run_string(range->slot, io, count - done, data + (size_t)done * size);
+}
+
 /*
  * Elements from the start of `data` through the program of the range they all go to, and behind them
  * the one on which it punted through the model. Returns how many were done; 0: there is no program, or each element
@@ -488,7 +505,7 @@ static uint32_t do_program_string(struct bus *bus, struct io_req *req, uint8_t *
 		return 0;
 	start = bus->stats ? stats_ticks() : 0;
 	req->io.offset = offset;
-	done = accel_run_string(range->slot, &req->io, count, data);
+	done = run_elements(range, &req->io, count, data);
 	if (bus->stats && done > 0)
 		stats_note(range->stats, req, BUS_ANSWERED, stats_ticks() - start, done);
 	if (done < count) {

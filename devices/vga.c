@@ -31,7 +31,7 @@ struct vga {
 	bool in_text_mode; /* after a reset */
 	/* dev.lock */
 	struct vga_memory memory;
-	struct mem_region window; /* mapped; bytes 0: none. The page's `window` says the same */
+	struct vga_window window; /* mapped, if it has bytes. The page's `window` says the same */
 };
 
 static struct vga_state *vga_state_of(struct device *dev)
@@ -127,23 +127,24 @@ static void vga_arm_intr(struct vga_state *s, bool armed, uint64_t now)
 
 static void vga_unmap(struct vga *v)
 {
-	if (!v->window.bytes)
+	if (!v->window.region.bytes)
 		return;
-	v->window.bytes = 0;
+	v->window.region.bytes = 0;
 	mem_set_vga_window(v->mem, NULL);
 }
 
 /* After a write to what it depends on; the page is held. True: it must be unmapped once the page is let go. */
 static bool vga_window_is_stale(struct vga *v, struct vga_state *s)
 {
-	struct mem_region want = {0};
+	const struct mem_region *has = &v->window.region;
+	struct vga_window want;
 	struct vga_mode mode;
 
-	if (!v->window.bytes)
+	if (!has->bytes)
 		return false;
 	vga_mode_get(s, &mode);
-	if (vga_mem_window(&v->memory, &mode, &want) && want.gpa == v->window.gpa && want.bytes == v->window.bytes &&
-		want.host == v->window.host)
+	if (vga_mem_window(&v->memory, &mode, &want) && want.layout == v->window.layout &&
+		want.region.gpa == has->gpa && want.region.bytes == has->bytes && want.region.host == has->host)
 		return false;
 	HR_STORE(s->window, 0);
 	return true;
@@ -153,20 +154,26 @@ static bool vga_window_is_stale(struct vga *v, struct vga_state *s)
 static void vga_offer_window(struct vga *v)
 {
 	struct vga_state *s = vga_state_of(&v->dev);
-	struct mem_region window;
+	struct vga_window window;
 	struct vga_mode mode;
-	bool is_plain;
+	bool has_window;
 
 	page_begin(&v->dev);
 	vga_mode_get(s, &mode);
-	is_plain = vga_mem_window(&v->memory, &mode, &window);
-	if (is_plain)
-		HR_STORE(s->window, 1);
+	has_window = vga_mem_window(&v->memory, &mode, &window);
+	if (has_window)
+		HR_STORE(s->window, 1); /* from here on, who changes the mode comes to the model */
 	page_end(&v->dev);
-	if (!is_plain)
+	if (!has_window)
 		return;
+	if (!vga_mem_arrange(&v->memory, window.layout)) {
+		page_begin(&v->dev);
+		HR_STORE(s->window, 0);
+		page_end(&v->dev);
+		return;
+	}
 	v->window = window;
-	mem_set_vga_window(v->mem, &window);
+	mem_set_vga_window(v->mem, &window.region);
 }
 
 static void memory_read(struct device *dev, struct io_req *req)
@@ -179,7 +186,7 @@ static void memory_read(struct device *dev, struct io_req *req)
 	page_end(dev);
 	for (unsigned i = 0; i < req->io.size; i++)
 		req->io.result |= (uint64_t)vga_mem_read(&v->memory, &mode, req->io.offset + i) << (8 * i);
-	if (!v->window.bytes)
+	if (!v->window.region.bytes)
 		vga_offer_window(v);
 }
 
@@ -193,7 +200,7 @@ static void memory_write(struct device *dev, struct io_req *req)
 	page_end(dev);
 	for (unsigned i = 0; i < req->io.size; i++)
 		vga_mem_write(&v->memory, &mode, req->io.offset + i, (uint8_t)(req->io.value >> (8 * i)));
-	if (!v->window.bytes)
+	if (!v->window.region.bytes)
 		vga_offer_window(v);
 }
 

@@ -7,6 +7,7 @@
 #include "devices/vga_mem.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -157,15 +158,26 @@ void vga_mem_write(struct vga_memory *m, const struct vga_mode *mode, uint32_t o
 	}
 }
 
-bool vga_mem_window(const struct vga_memory *m, const struct vga_mode *mode, struct mem_region *region)
+/* The CPU's byte goes in and comes out as it is. */
+static bool is_plain(const struct vga_mode *mode)
 {
+	return !mode->write_mode && !mode->enable_set_reset && !mode->rotate && !mode->function &&
+	       mode->bit_mask == 0xff && !mode->compares;
+}
+
+bool vga_mem_window(const struct vga_memory *m, const struct vga_mode *mode, struct vga_window *window)
+{
+	enum vga_layout layout = VGA_LAYOUT_TEXT;
 	unsigned plane = 0;
 
-	/* the CPU's byte goes in and comes out as it is */
-	if (mode->bytes == 0 || mode->bytes > VGA_PLANE_BYTES || mode->write_mode || mode->enable_set_reset ||
-		mode->rotate || mode->function || mode->bit_mask != 0xff || mode->compares || mode->chain4)
+	if (mode->bytes == 0 || mode->bytes > VGA_PLANE_BYTES || !is_plain(mode))
 		return false;
-	if (mode->chain) {
+	if (mode->chain4) {
+		/* 256 colours: the low address bits are the plane, both ways */
+		if (mode->map_mask != 0xf)
+			return false;
+		layout = VGA_LAYOUT_CHAIN4;
+	} else if (mode->chain) {
 		/* text: even addresses in plane 0, odd ones in plane 1, both ways */
 		if (!mode->odd_even_read || !mode->odd_even_write || mode->map_mask != 0x3 || mode->read_map & 2 ||
 			mode->page)
@@ -176,7 +188,30 @@ bool vga_mem_window(const struct vga_memory *m, const struct vga_mode *mode, str
 		if (mode->odd_even_read || mode->odd_even_write || plane < 2 || mode->map_mask != 1u << plane)
 			return false;
 	}
-	*region = (struct mem_region){
-		.gpa = MEM_VGA_BASE + mode->base, .bytes = mode->bytes, .host = vga_mem_byte(m, plane, 0)};
+	*window = (struct vga_window){
+		.region = {.gpa = MEM_VGA_BASE + mode->base,
+			.bytes = mode->bytes,
+			.host = m->ram + vga_mem_index(layout, plane, 0)},
+		.layout = layout,
+	};
+	return true;
+}
+
+bool vga_mem_arrange(struct vga_memory *m, enum vga_layout layout)
+{
+	uint8_t *copy;
+
+	if (m->layout == layout)
+		return true;
+	copy = malloc(VGA_RAM_BYTES);
+	if (!copy)
+		return false;
+	memcpy(copy, m->ram, VGA_RAM_BYTES);
+	for (unsigned p = 0; p < VGA_PLANES; p++) {
+		for (uint32_t at = 0; at < VGA_PLANE_BYTES; at++)
+			m->ram[vga_mem_index(layout, p, at)] = copy[vga_mem_index(m->layout, p, at)];
+	}
+	m->layout = layout;
+	free(copy);
 	return true;
 }

@@ -394,6 +394,31 @@ static void test_window(void **state)
 	assert_int_equal(rd(&r, 0xaffff, 1), 0x81);
 	put_gfx(&r, &ref, 4, 3);
 	assert_int_equal(rd(&r, 0xaffff, 1), 0x00);
+	/* 256 colours: the four low pixels in the four planes, at the address without its low bits */
+	put_preset(&r, &ref, 5);
+	rd(&r, 0xa0000, 1);
+	w = window(&r);
+	assert_int_equal(w.gpa, 0xa0000);
+	assert_int_equal(w.bytes, 0x10000);
+	memcpy(w.host + 0xfffc, "\x11\x22\x33\x44", 4);
+	put_preset(&r, &ref, 4);
+	for (uint8_t p = 0; p < 4; p++) {
+		put_gfx(&r, &ref, 4, p);
+		assert_int_equal(rd(&r, 0xafffc, 1), 0x11 * (p + 1));
+	}
+	/* text over the same addresses is another layout of the same planes; what lies in them stays */
+	put_preset(&r, &ref, 5);
+	wr(&r, 0xa0000, 4, 0x44332211);
+	w = window(&r);
+	put_preset(&r, &ref, 0);
+	put_gfx(&r, &ref, 6, 0x06);
+	assert_int_equal(window(&r).bytes, 0);
+	assert_int_equal(rd(&r, 0xa0000, 2), 0x2211);
+	assert_ptr_equal(window(&r).host, w.host);
+	assert_memory_equal(w.host, "\x11\x22", 2);
+	assert_int_equal(rd(&r, 0xafffc, 2), 0x2211);
+	put_preset(&r, &ref, 2);
+	assert_int_equal(rd(&r, 0xafffc, 1), 0x33);
 	/* reset: nothing mapped, nothing left */
 	put_preset(&r, &ref, 0);
 	rd(&r, 0xb8000, 1);

@@ -52,7 +52,7 @@ struct ata_state {
 	int64_t offset_ns; /* no register of this device depends on time */
 	/* up to the block: with the page's head one cache line, all that most accesses look at */
 	uint8_t phase;	 /* enum ata_phase; never ATA_AT_WORK while the device is at rest */
-	uint8_t is_last; /* ATA_TO_HOST: no block follows, so that its end is only the end of DRQ */
+	uint8_t is_last; /* the last block of a read, whose end is only the end of DRQ */
 	uint8_t present; /* 1: device 0 is attached */
 	uint8_t irq;	 /* 1: device 0 has an interrupt pending */
 	uint8_t status;	 /* device 0's */
@@ -165,7 +165,7 @@ static inline bool ata_advance(struct ata_state *s, uint32_t pos)
 	uint32_t len = HR_LOAD(s->len);
 
 	if (pos >= len) {
-		if (pos > len || HR_LOAD(s->phase) != ATA_TO_HOST || !HR_LOAD(s->is_last))
+		if (pos > len || !HR_LOAD(s->is_last))
 			return false;
 		/* the last block's interrupt was before it: this is only the end of DRQ */
 		HR_STORE(s->phase, ATA_IDLE);

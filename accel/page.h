@@ -17,18 +17,8 @@
 #include <stdint.h>
 
 #include "accel/accel.h"
+#include "accel/hot.h"
 #include "accel/prog.h"
-
-#if defined(__SANITIZE_THREAD__)
-#define PAGE_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define PAGE_TSAN 1
-#endif
-#endif
-#ifndef PAGE_TSAN
-#define PAGE_TSAN 0
-#endif
 
 /*
  * One object as it is attached to one page. Writable global data (.bss, .data) belongs to this
@@ -75,7 +65,7 @@ static inline void cpu_relax(void)
 }
 
 /*
- * The four operations on the word. The classic seqlock pairs a release fence after the writer's
+ * The four operations on the word, of which hot.h has the reader's two. The classic seqlock pairs a release fence after the writer's
  * first store with an acquire fence before the reader's last load: a reader that saw any of the
  * writer's relaxed stores then also sees its odd number, or a later one. ThreadSanitizer does not
  * know fences, so under it the same order comes from read-modify-writes of the word itself; the
@@ -104,22 +94,6 @@ static inline bool page_seq_try_acquire(struct hr_page *p, uint32_t *even)
 static inline void page_seq_release(struct hr_page *p, uint32_t even)
 {
 	__atomic_store_n(&p->seq, even, __ATOMIC_RELEASE);
-}
-
-static inline uint32_t page_seq_load(const struct hr_page *p)
-{
-	return __atomic_load_n(&p->seq, __ATOMIC_ACQUIRE);
-}
-
-/* Whether everything loaded since page_seq_load() returned the even `seq` belongs together. */
-static inline bool page_seq_unchanged(struct hr_page *p, uint32_t seq)
-{
-#if PAGE_TSAN
-	return __atomic_fetch_add(&p->seq, 0, __ATOMIC_ACQ_REL) == seq;
-#else
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	return __atomic_load_n(&p->seq, __ATOMIC_RELAXED) == seq;
-#endif
 }
 
 #endif

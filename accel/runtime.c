@@ -41,23 +41,40 @@ static bool membarrier_register(void)
 	       membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
 }
 
+/* Zeroed, with the vCPUs' hot parts before it and the others behind. */
+static struct accel_slot *slot_alloc(unsigned cpus)
+{
+	const size_t before = cpus * sizeof(struct accel_hot_cpu);
+	const size_t align = _Alignof(struct accel_slot);
+	const size_t bytes =
+		(before + sizeof(struct accel_slot) + cpus * sizeof(struct slot_cpu) + align - 1) / align * align;
+	uint8_t *memory = aligned_alloc(align, bytes);
+
+	if (!memory)
+		return NULL;
+	memset(memory, 0, bytes);
+	return (struct accel_slot *)(memory + before);
+}
+
+static void slot_free(struct accel_slot *slot, unsigned cpus)
+{
+	free(accel_hot_cpu(slot, cpus - 1));
+}
+
 int accel_slot_new(struct accel_page *page, const struct accel_clock *clock, unsigned cpus, enum accel_effect allow,
 	struct accel_slot **out)
 {
 	struct accel_slot *slot;
-	size_t bytes;
 
 	*out = NULL;
 	if (cpus == 0 || cpus > ACCEL_MAX_CPUS || (allow != ACCEL_PURE && allow != ACCEL_STATEFUL))
 		return -EINVAL;
-	bytes = sizeof(*slot) + cpus * sizeof(slot->cpu[0]);
-	slot = aligned_alloc(64, bytes);
+	slot = slot_alloc(cpus);
 	if (!slot)
 		return -ENOMEM;
-	memset(slot, 0, bytes);
 	slot->shadow_page = aligned_alloc(64, (page->size + 63u) / 64 * 64);
 	if (!slot->shadow_page) {
-		free(slot);
+		slot_free(slot, cpus);
 		return -ENOMEM;
 	}
 	memset(slot->shadow_page, 0, page->size);
@@ -68,7 +85,11 @@ int accel_slot_new(struct accel_page *page, const struct accel_clock *clock, uns
 	slot->allow = allow;
 	slot->shadow_diff = -1;
 	atomic_init(&slot->eventfd, -1);
+	slot->hot.seq = &page->data->seq;
+	slot->none.odd = 1;
+	atomic_init(&slot->hot.current, &slot->none);
 	slot->expedited = membarrier_register();
+	slot->hot.cpu_count = slot->expedited ? cpus : 0;
 	pthread_mutex_init(&slot->lock, NULL);
 	*out = slot;
 	return 0;
@@ -85,12 +106,15 @@ static void slot_wait_left(struct accel_slot *slot)
 	if (slot->expedited && membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0)
 		abort(); /* registered, so it cannot fail; going on would free code in use */
 	for (unsigned i = 0; i < slot->cpu_count; i++) {
-		uint32_t seen = atomic_load_explicit(&slot->cpu[i].inside, memory_order_seq_cst);
+		struct accel_hot_cpu *cpu = accel_hot_cpu(slot, i);
+		uint64_t vain = atomic_load_explicit(&cpu->vain, memory_order_seq_cst);
+		uint64_t seen = atomic_load_explicit(&cpu->inside, memory_order_seq_cst);
 		unsigned spins = 0;
 
 		if (!(seen & 1))
 			continue;
-		while (atomic_load_explicit(&slot->cpu[i].inside, memory_order_acquire) == seen) {
+		while (atomic_load_explicit(&cpu->inside, memory_order_acquire) == seen &&
+			atomic_load_explicit(&cpu->vain, memory_order_acquire) == vain) {
 			if (++spins <= LEAVE_SPINS)
 				cpu_relax();
 			else
@@ -116,10 +140,11 @@ static void attachment_free(struct accel_slot *slot, struct attachment *att)
 /* Publishes att (NULL: none) and frees what was there once nobody runs it. */
 static void slot_publish(struct accel_slot *slot, struct attachment *att)
 {
+	const struct accel_hot_prog *new = att ? &att->hot : &slot->none;
 	struct attachment *old;
 
 	pthread_mutex_lock(&slot->lock);
-	old = atomic_exchange_explicit(&slot->current, att, memory_order_seq_cst);
+	old = slot_attachment(slot, atomic_exchange_explicit(&slot->hot.current, new, memory_order_seq_cst));
 	if (old)
 		slot_wait_left(slot);
 	pthread_mutex_unlock(&slot->lock);
@@ -133,7 +158,7 @@ void accel_slot_free(struct accel_slot *slot)
 	slot_publish(slot, NULL);
 	pthread_mutex_destroy(&slot->lock);
 	free(slot->shadow_page);
-	free(slot);
+	slot_free(slot, slot->cpu_count);
 }
 
 /* Points the shadow run at copies of everything the program could store to. */
@@ -194,6 +219,9 @@ static int attachment_new(struct accel_slot *slot, struct accel_object *obj, con
 	if (!ret)
 		ret = engine_prepare(prog, &att->shadow_env, ENGINE_BEST, &att->shadow_code);
 	if (!ret) {
+		att->hot.odd = att->is_stateful;
+		att->hot.run = att->code->run;
+		att->hot.code = att->code;
 		*out = att;
 		return 0;
 	}
@@ -251,7 +279,7 @@ void accel_slot_detach(struct accel_slot *slot)
 
 bool accel_slot_attached(const struct accel_slot *slot)
 {
-	return atomic_load_explicit(&slot->current, memory_order_relaxed) != NULL;
+	return slot_attachment(slot, atomic_load_explicit(&slot->hot.current, memory_order_relaxed)) != NULL;
 }
 
 /* A vCPU may be about to ring the old descriptor, which the caller is free to close on return. */
@@ -277,7 +305,7 @@ bool slot_run_pure(const struct attachment *att, struct hr_page *page, struct sl
 	unsigned torn, uint64_t *verdict)
 {
 	for (unsigned busy = 0; busy < SLOT_BUSY_TRIES && torn < TORN_TRIES;) {
-		uint32_t seq = page_seq_load(page);
+		uint32_t seq = page_seq_load(&page->seq);
 
 		if (seq & 1) {
 			busy++;
@@ -286,7 +314,7 @@ bool slot_run_pure(const struct attachment *att, struct hr_page *page, struct sl
 		}
 		io->result = 0;
 		*verdict = engine_run(att->code, io);
-		if (page_seq_unchanged(page, seq))
+		if (page_seq_unchanged(&page->seq, seq))
 			return true;
 		torn++;
 		slot_count(&cpu->retried, 1);
@@ -330,87 +358,64 @@ void slot_count_busy(struct slot_cpu *cpu)
 	slot_count(&cpu->busy, 1);
 }
 
-/* Counts a verdict and leaves in io what the caller may see of it. Returns HR_ANSWER or 0. */
-static int settle(struct slot_cpu *cpu, struct hr_io *io, uint64_t verdict)
+/* Counts a verdict, leaves in io what the caller may see of it, rings, and leaves. Returns HR_ANSWER or 0. */
+static int settle_and_leave(struct accel_slot *slot, struct hr_io *io, uint64_t verdict)
 {
-	if (slot_is_answer(verdict)) {
+	const bool answered = slot_is_answer(verdict);
+
+	if (answered) {
 		io->result = hr_mask(io->result, io->size);
-		slot_count(&cpu->answered, 1);
-		return HR_ANSWER;
+	} else {
+		io->result = 0;
+		slot_count_punt(&slot->cpu[io->vcpu], verdict);
 	}
-	io->result = 0;
-	slot_count_punt(cpu, verdict);
-	return 0;
-}
-
-/* What is not an answer, and rings: counts it and leaves. */
-static __attribute__((noinline)) int leave_with(
-	struct accel_slot *slot, struct slot_cpu *cpu, struct hr_io *io, uint64_t verdict)
-{
-	int ret = settle(cpu, io, verdict);
-
 	if (verdict == HR_ANSWER_RING)
 		slot_ring(slot);
-	slot_leave(cpu);
-	return ret;
+	slot_leave(accel_hot_cpu(slot, io->vcpu), answered);
+	return answered ? HR_ANSWER : 0;
 }
 
 /* A stateful program, or a pure one whose page was busy or changed `torn` times; then leaves. */
-static __attribute__((noinline)) int run_and_leave(
-	struct accel_slot *slot, const struct attachment *att, struct slot_cpu *cpu, struct hr_io *io, unsigned torn)
+static int run_and_leave(struct accel_slot *slot, const struct attachment *att, struct hr_io *io, unsigned torn)
 {
+	struct slot_cpu *cpu = &slot->cpu[io->vcpu];
 	uint64_t verdict = HR_PUNT;
 
-	if (att->is_stateful ? run_stateful(att, slot->data, io, &verdict)
-			     : slot_run_pure(att, slot->data, cpu, io, torn, &verdict))
-		return leave_with(slot, cpu, io, verdict);
+	if (att && (att->is_stateful ? run_stateful(att, slot->data, io, &verdict)
+				     : slot_run_pure(att, slot->data, cpu, io, torn, &verdict)))
+		return settle_and_leave(slot, io, verdict);
 	io->result = 0;
-	slot_count_busy(cpu);
-	slot_leave(cpu);
+	if (att)
+		slot_count_busy(cpu);
+	slot_leave(accel_hot_cpu(slot, io->vcpu), 0);
 	return 0;
 }
 
 /*
- * Laid out for the usual case, a pure program that answers over a page at rest: the first turn of
- * slot_run_pure() stands here, and what is needed after it is kept small.
+ * Still inside: what is current now is as safe to use as what was, and has not to be kept until here. When
+ * another program has come in between, the access is its.
  */
+int accel_hot_rest(struct accel_slot *slot, struct hr_io *io, uint64_t verdict)
+{
+	unsigned torn = 0;
+
+	if (verdict == ACCEL_HOT_TORN) {
+		slot_count(&slot->cpu[io->vcpu].retried, 1);
+		torn = 1;
+	} else if (verdict != ACCEL_HOT_NOT_RUN) {
+		return settle_and_leave(slot, io, verdict);
+	}
+	return run_and_leave(
+		slot, slot_attachment(slot, atomic_load_explicit(&slot->hot.current, memory_order_acquire)), io, torn);
+}
+
 int accel_run(struct accel_slot *slot, struct hr_io *io)
 {
-	const struct attachment *att;
-	struct slot_cpu *cpu;
-	uint64_t verdict;
-	uint32_t seq;
-
-	if (unlikely(io->vcpu >= slot->cpu_count))
+	if (likely(io->vcpu < slot->hot.cpu_count))
+		return accel_hot_run(slot, io);
+	if (io->vcpu >= slot->cpu_count)
 		return 0;
-	cpu = &slot->cpu[io->vcpu];
-	__asm__("" : "+r"(cpu)); /* one register for it, rather than one more for each field */
-	att = slot_enter(slot, cpu);
-	if (unlikely(!att)) {
-		slot_leave(cpu);
-		return 0;
-	}
-	if (att->is_stateful)
-		return run_and_leave(slot, att, cpu, io, 0);
-	seq = page_seq_load(slot->data);
-	if (unlikely(seq & 1))
-		return run_and_leave(slot, att, cpu, io, 0);
-	io->result = 0;
-	verdict = engine_run(att->code, io);
-	if (unlikely(!page_seq_unchanged(slot->data, seq))) {
-		slot_count(&cpu->retried, 1);
-		/* still inside: what is current now is as safe to use as what was, and need not be kept until here */
-		att = atomic_load_explicit(&slot->current, memory_order_acquire);
-		if (att)
-			return run_and_leave(slot, att, cpu, io, 1);
-		verdict = HR_PUNT;
-	}
-	if (unlikely(verdict != HR_ANSWER))
-		return leave_with(slot, cpu, io, verdict);
-	io->result &= UINT64_MAX >> (-8 * io->size & 63); /* hr_mask(), for the four sizes that there are */
-	slot_count(&cpu->answered, 1);
-	slot_leave(cpu);
-	return HR_ANSWER;
+	return run_and_leave(slot, slot_enter(slot, accel_hot_cpu(slot, io->vcpu)), io, 0);
 }
 
 uint8_t accel_slot_punt_why(const struct accel_slot *slot, uint32_t vcpu)
@@ -424,7 +429,7 @@ void accel_slot_counters(const struct accel_slot *slot, struct accel_counters *o
 	for (unsigned i = 0; i < slot->cpu_count; i++) {
 		const struct slot_cpu *cpu = &slot->cpu[i];
 
-		out->answered += atomic_load_explicit(&cpu->answered, memory_order_relaxed);
+		out->answered += atomic_load_explicit(&accel_hot_cpu(slot, i)->inside, memory_order_relaxed) / 2;
 		out->punted += atomic_load_explicit(&cpu->punted, memory_order_relaxed);
 		out->retried += atomic_load_explicit(&cpu->retried, memory_order_relaxed);
 		out->busy += atomic_load_explicit(&cpu->busy, memory_order_relaxed);
@@ -482,21 +487,22 @@ static uint64_t shadow_run(struct accel_slot *slot, struct attachment *att, stru
 
 int accel_slot_shadow(struct accel_slot *slot, struct hr_io *io, uint64_t now_ns)
 {
+	struct accel_hot_cpu *cpu;
 	struct attachment *att;
-	struct slot_cpu *cpu;
 	uint64_t verdict = HR_PUNT;
 
 	slot->shadow_answered = false;
 	slot->shadow_diff = -1;
 	if (io->vcpu >= slot->cpu_count)
 		return HR_PUNT;
-	cpu = &slot->cpu[io->vcpu];
+	cpu = accel_hot_cpu(slot, io->vcpu);
 	att = slot_enter(slot, cpu);
-	if (att) {
+	if (att)
 		verdict = shadow_run(slot, att, io, now_ns);
-		settle(cpu, io, verdict);
-	}
-	slot_leave(cpu);
+	if (att && !slot_is_answer(verdict))
+		slot_count_punt(&slot->cpu[io->vcpu], verdict);
+	io->result = slot_is_answer(verdict) ? hr_mask(io->result, io->size) : 0;
+	slot_leave(cpu, slot_is_answer(verdict));
 	return (int)verdict;
 }
 

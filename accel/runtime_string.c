@@ -134,18 +134,17 @@ uint32_t accel_run_string(struct accel_slot *slot, struct hr_io *io, uint32_t co
 {
 	struct string s = {.io = io, .at = data, .left = count};
 	const struct attachment *att;
-	struct slot_cpu *cpu;
+	struct accel_hot_cpu *cpu;
 
 	if (io->vcpu >= slot->cpu_count || count == 0 || !(0x116u >> (io->size & 15) & 1) || io->size > 8)
 		return 0;
-	cpu = &slot->cpu[io->vcpu];
+	cpu = accel_hot_cpu(slot, io->vcpu);
 	att = slot_enter(slot, cpu);
 	if (att) {
-		run_all(slot, att, cpu, &s);
-		slot_count(&cpu->answered, count - s.left);
+		run_all(slot, att, &slot->cpu[io->vcpu], &s);
 		if (s.left > 0)
 			io->result = 0;
 	}
-	slot_leave(cpu);
+	slot_leave(cpu, count - s.left);
 	return count - s.left;
 }

@@ -23,11 +23,9 @@
  */
 #define SLOT_BUSY_TRIES 64 /* looks at an odd word, a pause between them */
 
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-
 /* A program on this slot: immutable once published, freed when no vCPU can be inside it. */
 struct attachment {
+	struct accel_hot_prog hot; /* first */
 	struct engine_code *code;
 	bool is_stateful;
 	uint32_t batch;		/* elements of a string that run under one hold of the page */
@@ -38,11 +36,9 @@ struct attachment {
 	struct prog_env shadow_env;
 };
 
-/* One vCPU's part; no cache line is shared with another's. Only the vCPU's own thread stores. */
+/* One vCPU's part beside its struct accel_hot_cpu: what is counted on the way to a model. */
 struct slot_cpu {
-	_Alignas(64) _Atomic uint32_t inside; /* odd: in accel_run(); counts entries and exits */
-	_Atomic uint64_t answered;
-	_Atomic uint64_t punted;
+	_Alignas(128) _Atomic uint64_t punted;
 	_Atomic uint64_t retried;
 	_Atomic uint64_t busy;
 	_Atomic uint64_t why[256];
@@ -51,20 +47,27 @@ struct slot_cpu {
 
 struct accel_slot {
 	/* read by every access, written by attach and set_eventfd only */
-	_Alignas(64) _Atomic(struct attachment *) current;
+	struct accel_hot hot;
 	struct hr_page *data; /* constant after init, like all up to lock */
 	unsigned cpu_count;
-	bool expedited; /* membarrier works: accel_run() needs no fence */
+	bool expedited; /* membarrier works: an access needs no fence */
 	_Atomic int eventfd;
 	enum accel_effect allow;
 	const struct accel_clock *clock;
 	struct accel_page *page;
+	struct accel_hot_prog none;  /* attached when nothing is */
 	struct hr_page *shadow_page; /* check mode: under the device's mutex */
 	long shadow_diff;	     /* first byte a punting shadow run changed, else -1 */
 	bool shadow_answered;
 	pthread_mutex_t lock; /* attach, detach, set_eventfd */
 	struct slot_cpu cpu[];
 };
+
+/* What `current` holds; NULL: nothing is attached. */
+static inline struct attachment *slot_attachment(const struct accel_slot *slot, const struct accel_hot_prog *prog)
+{
+	return prog == &slot->none ? NULL : (struct attachment *)prog;
+}
 
 /*
  * Entry and exit. The entering vCPU stores `inside` and then loads `current`; a writer exchanges
@@ -74,24 +77,32 @@ struct accel_slot {
  * it, sequentially consistent operations order the four accesses at the price of one locked
  * instruction an access.
  */
-static inline struct attachment *slot_enter(struct accel_slot *slot, struct slot_cpu *cpu)
+static inline struct attachment *slot_enter(struct accel_slot *slot, struct accel_hot_cpu *cpu)
 {
-	const uint32_t inside = atomic_load_explicit(&cpu->inside, memory_order_relaxed) + 1;
+	const uint64_t inside = atomic_load_explicit(&cpu->inside, memory_order_relaxed) + 1;
 
 	if (likely(slot->expedited)) {
 		atomic_store_explicit(&cpu->inside, inside, memory_order_relaxed);
 		atomic_signal_fence(memory_order_seq_cst);
-		return atomic_load_explicit(&slot->current, memory_order_acquire);
+		return slot_attachment(slot, atomic_load_explicit(&slot->hot.current, memory_order_acquire));
 	}
 	atomic_exchange_explicit(&cpu->inside, inside, memory_order_seq_cst);
-	return atomic_load_explicit(&slot->current, memory_order_seq_cst);
+	return slot_attachment(slot, atomic_load_explicit(&slot->hot.current, memory_order_seq_cst));
 }
 
-/* Release: whoever sees the even number also sees that we are done with what we used. Nobody else stores it. */
-static inline void slot_leave(struct slot_cpu *cpu)
+/*
+ * With so many answers. Release: whoever sees the even number also sees that we are done with what we used.
+ * Nobody else stores it. Without an answer it is the number that was there before, so that who waits for us to
+ * leave may miss it, and looks at `vain` as well.
+ */
+static inline void slot_leave(struct accel_hot_cpu *cpu, uint64_t answers)
 {
-	atomic_store_explicit(
-		&cpu->inside, atomic_load_explicit(&cpu->inside, memory_order_relaxed) + 1, memory_order_release);
+	const uint64_t inside = atomic_load_explicit(&cpu->inside, memory_order_relaxed);
+
+	atomic_store_explicit(&cpu->inside, inside - 1 + 2 * answers, memory_order_release);
+	if (answers == 0)
+		atomic_store_explicit(
+			&cpu->vain, atomic_load_explicit(&cpu->vain, memory_order_relaxed) + 1, memory_order_release);
 }
 
 static inline void slot_count(_Atomic uint64_t *counter, uint64_t by)

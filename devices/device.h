@@ -130,6 +130,7 @@ struct range {
 	struct accel_slot *slot;     /* where programs attach; NULL: models only */
 	struct range_stats *stats;   /* NULL without --stats */
 	uint16_t sizes;		     /* bit n: accesses of n bytes may be taken whole; set by bus_add() from width */
+	uint8_t index;		     /* in the bus's tables; set by bus_add() */
 	/* bus.lock for writing; read without (atomic) */
 	uint64_t base;
 	bool mapped;

@@ -119,6 +119,7 @@ static int attach_one(struct machine *m, const struct binding *b, struct accel_e
 {
 	struct range *range = bus_find_name(&m->vm->bus, b->range);
 	struct machine_prog *p = &m->progs[m->prog_count];
+	struct accel_slot *slot;
 	int ret;
 
 	if (!range)
@@ -130,14 +131,15 @@ static int attach_one(struct machine *m, const struct binding *b, struct accel_e
 	ret = find_object(m, b, range, &p->own, err);
 	if (ret)
 		return ret;
-	ret = accel_slot_new(range->dev->page, &m->vm->clock.source, m->vm->cpu_count, b->allow, &range->slot);
+	ret = accel_slot_new(range->dev->page, &m->vm->clock.source, m->vm->cpu_count, b->allow, &slot);
+	bus_set_slot(&m->vm->bus, range, slot);
 	p->prog = strdup(b->prog);
 	if (ret || !p->prog) {
 		free(p->prog);
 		return err_fail(err, -ENOMEM, "out of memory for the programs of %s", b->range);
 	}
 	m->prog_count++;
-	return accel_slot_attach(range->slot, p->own, p->prog, err);
+	return accel_slot_attach(slot, p->own, p->prog, err);
 }
 
 int machine_attach_all(struct machine *m, struct accel_err *err)
@@ -155,8 +157,10 @@ void machine_free_slots(struct machine *m)
 		struct range *range = bus_find_name(&m->vm->bus, b->range);
 
 		if (range) {
-			accel_slot_free(range->slot);
-			range->slot = NULL;
+			struct accel_slot *slot = range->slot;
+
+			bus_set_slot(&m->vm->bus, range, NULL);
+			accel_slot_free(slot);
 		}
 	}
 	for (unsigned i = 0; i < m->prog_count; i++) {

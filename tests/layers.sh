@@ -11,6 +11,9 @@ no() { # FOLDER FORBIDDEN-PATTERN ALLOWED-PATTERN
 no bpf 'accel|vmm|devices' '^$'
 no accel 'vmm|devices' '^$'
 no vmm 'devices' '"devices/(device|machine)\.h"'
+# Of the engine only accel.h, and for the bus hot.h.
+found=$(grep -lE '"accel/hot\.h"' vmm/*.[ch] devices/*.[ch] | grep -vx 'vmm/bus\.h' || true)
+[ -z "$found" ] || { echo "only vmm/bus.h includes accel/hot.h: $found"; bad=1; }
 # A quoted include names its folder, so that the rule above sees every one.
 bare=$(grep -nE '#[[:space:]]*include[[:space:]]*"[^/"]+"' bpf/*.[ch] accel/*.[ch] vmm/*.[ch] devices/*.[ch] || true)
 [ -z "$bare" ] || { echo "includes without a folder:"; echo "$bare"; bad=1; }

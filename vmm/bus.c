@@ -19,14 +19,12 @@
 
 #define PIO_PORTS 0x10000u
 
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-
 int bus_init(struct bus *bus, struct clock *clock, enum accel_mode mode)
 {
 	int rc;
 
 	memset(bus, 0, sizeof(*bus));
+	bus_hot_none(bus);
 	bus->mode = mode;
 	bus->clock = clock;
 	bus->check = bus_check_new(); /* in each mode, which may change */
@@ -86,6 +84,30 @@ static void put_span(struct bus *bus, unsigned at, uint64_t first, uint64_t last
 }
 
 /*
+ * For each group of pages the one range that has any of them; 0 for none or several: then the spans are
+ * searched. An address in such a group that is not that range's is nobody's. lock held.
+ */
+static void update_pages(struct bus *bus, unsigned count)
+{
+	uint8_t only[BUS_MMIO_PAGES] = {0};
+	bool several[BUS_MMIO_PAGES] = {false};
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct mmio_span *span = &bus->mmio[i];
+		const uint64_t first = span->first / BUS_MMIO_PAGE, pages = span->last / BUS_MMIO_PAGE - first + 1;
+
+		for (uint64_t n = 0; n < pages && n < BUS_MMIO_PAGES; n++) {
+			const unsigned at = (first + n) % BUS_MMIO_PAGES;
+
+			several[at] |= only[at] && only[at] != span->index;
+			only[at] = span->index;
+		}
+	}
+	for (unsigned at = 0; at < BUS_MMIO_PAGES; at++)
+		atomic_store_explicit(&bus->mmio_page[at], several[at] ? 0 : only[at], memory_order_release);
+}
+
+/*
  * Makes the sorted spans from the ranges: walks from boundary to boundary. Each range brings at
  * most two boundaries, so BUS_MAX_SPANS is enough. lock held.
  */
@@ -121,6 +143,61 @@ static void update_spans(struct bus *bus)
 	}
 	atomic_store_explicit(&bus->mmio_count, count, memory_order_release);
 	atomic_store_explicit(&bus->mmio_seq, seq + 2, memory_order_release);
+	update_pages(bus, count);
+}
+
+/* Whether every aligned access that begins in the range, with its base there, lies in it whole; see struct bus_hot. */
+static bool lies_even(const struct range *range, uint64_t base)
+{
+	return base % range->width == 0 && base < BUS_HOT_BIT / 2 &&
+	       (range->len % range->width == 0 || ((range->flags & RANGE_FIFO) && range->len == 1));
+}
+
+/*
+ * Which accesses may go straight to the program: none while somebody watches, or each must be checked. An odd
+ * place takes that from a range for good, since base and deny are not read as one. lock held.
+ */
+static void update_hot(struct bus *bus, const struct range *range)
+{
+	struct bus_hot *hot = &bus->hot[range->index];
+	const bool is_hot = bus->mode == ACCEL_ON && !bus->trace && !bus->stats && hot->slot &&
+			    accel_hot_ready(hot->slot) && !hot->is_odd && (range->len & (range->len - 1)) == 0;
+	const uint64_t beyond = ~(uint64_t)(range->len - 1) & ~BUS_HOT_BIT;
+
+	for (unsigned size = 0; size < sizeof(hot->deny) / sizeof(hot->deny[0]); size++)
+		atomic_store_explicit(&hot->deny[size],
+			is_hot && (range->sizes >> size & 1) ? beyond | (size - 1) : ~0ull, memory_order_relaxed);
+}
+
+static void update_all_hot(struct bus *bus)
+{
+	for (unsigned i = 1; i <= bus->range_count; i++)
+		update_hot(bus, bus->ranges[i]);
+}
+
+void bus_set_slot(struct bus *bus, struct range *range, struct accel_slot *slot)
+{
+	pthread_mutex_lock(&bus->lock);
+	range->slot = bus->hot[range->index].slot = slot;
+	update_hot(bus, range);
+	pthread_mutex_unlock(&bus->lock);
+}
+
+void bus_set_mode(struct bus *bus, enum accel_mode mode)
+{
+	pthread_mutex_lock(&bus->lock);
+	bus->mode = mode;
+	update_all_hot(bus);
+	pthread_mutex_unlock(&bus->lock);
+}
+
+void bus_set_watchers(struct bus *bus, struct trace *trace, struct stats *stats)
+{
+	pthread_mutex_lock(&bus->lock);
+	bus->trace = trace;
+	bus->stats = stats;
+	update_all_hot(bus);
+	pthread_mutex_unlock(&bus->lock);
 }
 
 /* Gives the range another place, or none. lock held. */
@@ -131,6 +208,10 @@ static void place(struct bus *bus, struct range *range, bool mapped, uint64_t ba
 	bool was_mapped = range->mapped;
 
 	__atomic_store_n(&range->base, base, __ATOMIC_RELAXED);
+	bus->hot[range->index].is_odd |= !lies_even(range, base);
+	update_hot(bus, range);
+	/* release: whoever sees it also sees that an odd one is not hot */
+	atomic_store_explicit(&bus->hot[range->index].base, base - BUS_HOT_BIT, memory_order_release);
 	__atomic_store_n(&range->mapped, mapped, __ATOMIC_RELAXED);
 	if (range->bus == IO_MMIO) {
 		update_spans(bus);
@@ -155,7 +236,10 @@ struct range *bus_add(struct bus *bus, const struct range *proto)
 		*range = *proto;
 		range->mapped = false;
 		range->sizes = (uint16_t)(0x116u & ((2u << range->width) - 1)); /* 1, 2, 4, 8 */
-		bus->ranges[++bus->range_count] = range;
+		range->index = (uint8_t)++bus->range_count;
+		bus->ranges[range->index] = range;
+		bus->hot[range->index].slot = range->slot;
+		update_hot(bus, range);
 		if (proto->mapped)
 			place(bus, range, true, proto->base);
 	}
@@ -284,7 +368,7 @@ static bool has_program(const struct bus *bus, const struct range *range)
 	return range->slot && bus->mode != ACCEL_OFF && accel_slot_attached(range->slot);
 }
 
-static __attribute__((noinline)) void do_model(struct range *range, struct io_req *req)
+void bus_io_model(struct range *range, struct io_req *req)
 {
 	req->io.result = 0;
 	pthread_mutex_lock(&range->dev->lock);
@@ -312,7 +396,7 @@ static inline enum bus_outcome dispatch(struct bus *bus, struct range *range, st
 			return bus_check_access(bus->check, range, req);
 		}
 	}
-	do_model(range, req);
+	bus_io_model(range, req);
 	return outcome;
 }
 
@@ -466,7 +550,7 @@ static void do_punted_element(struct bus *bus, struct range *range, struct io_re
 	uint64_t start = bus->stats ? stats_ticks() : 0;
 
 	load_element(req, element);
-	do_model(range, req);
+	bus_io_model(range, req);
 	store_element(req, element);
 	if (bus->stats)
 		stats_note(range->stats, req, outcome, stats_ticks() - start, 1);
@@ -541,36 +625,13 @@ static __attribute__((noinline)) void do_string(struct bus *bus, struct io_req *
 	req->data = data;
 }
 
-static __attribute__((noinline)) void do_slowly(
-	struct bus *bus, struct range *range, uint32_t offset, struct io_req *req)
+/* Everything but what bus_io() does itself. */
+void bus_io_slowly(struct bus *bus, struct io_req *req)
 {
-	assert(req->io.size >= 1 && req->io.size <= 8);
-	do_single_at(bus, range, offset, req);
-}
-
-/*
- * A program's answer, or the model's behind it, in one go: fits() and dispatch() for a program, with nobody watching,
- * and an aligned access inside the range. Everything else is done by those themselves.
- */
-void bus_io(struct bus *bus, struct io_req *req)
-{
-	const unsigned size = req->io.size;
-	const uint64_t addr = req->addr;
-	struct range *range;
-	uint32_t offset = 0;
-
-	if (unlikely(req->data)) {
+	if (req->data) {
 		do_string(bus, req);
 		return;
 	}
-	range = find_once(bus, req->bus, addr, &offset);
-	if (unlikely(!range || !range->slot || bus->mode != ACCEL_ON || bus->trace || bus->stats || size > 8 ||
-		     !(range->sizes >> size & 1) || (addr & (size - 1)) != 0 || size > range->len - offset)) {
-		do_slowly(bus, range, offset, req);
-		return;
-	}
-	req->io.offset = offset;
-	req->io.value = req->io.is_write ? hr_mask(req->io.value, size) : 0;
-	if (unlikely(!accel_run(range->slot, &req->io)))
-		do_model(range, req);
+	assert(req->io.size >= 1 && req->io.size <= 8);
+	do_single(bus, req);
 }

@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "accel/hot.h"
 #include "devices/device.h"
 #include "vmm/io.h"
 
@@ -27,6 +28,9 @@ struct trace;
 struct bus_check; /* check mode's findings, bus_check.c */
 
 #define BUS_MAX_SPANS (2 * BUS_MAX_RANGES + 1)
+
+#define BUS_MMIO_PAGE 4096
+#define BUS_MMIO_PAGES 256
 
 enum accel_mode { ACCEL_OFF, ACCEL_ON, ACCEL_CHECK };
 
@@ -45,9 +49,25 @@ struct mmio_span {
 	_Atomic uint8_t index;
 };
 
+/*
+ * What bus_io() has to know of a range, by the range's index. A place is `biased`: the offset in the range plus
+ * BUS_HOT_BIT; deny has the bits that must be 0 then, for each size. All bits: none goes that way, since biased is
+ * never 0 for addresses below BUS_HOT_BIT. In front of the base it has the bit below BUS_HOT_BIT, as a hot base is
+ * less than that one.
+ */
+#define BUS_HOT_BIT (1ull << 63)
+
+struct bus_hot {
+	_Atomic uint64_t base; /* the range's, minus BUS_HOT_BIT */
+	_Atomic uint64_t deny[9];
+	struct accel_slot *slot;
+	bool is_odd; /* was at a place where an aligned access may reach over the end */
+	uint8_t pad[39];
+};
+
 struct bus {
-	/* constant after init */
-	enum accel_mode mode;			     /* may change while no vCPU runs: vm_set_accel() */
+	/* constant while a vCPU runs: bus_set_mode(), bus_set_watchers() */
+	enum accel_mode mode;
 	struct trace *trace;			     /* NULL: not traced */
 	struct stats *stats;			     /* NULL: not counted */
 	struct range_stats *unclaimed[IO_BUS_COUNT]; /* with stats: what nobody claims */
@@ -59,7 +79,9 @@ struct bus {
 	_Atomic uint8_t pio[65536];
 	_Atomic uint32_t mmio_seq; /* odd while mmio[] changes */
 	_Atomic uint32_t mmio_count;
-	struct mmio_span mmio[BUS_MAX_SPANS]; /* sorted, not overlapping */
+	_Atomic uint8_t mmio_page[BUS_MMIO_PAGES]; /* by page, modulo; 0: search in mmio[] */
+	struct mmio_span mmio[BUS_MAX_SPANS];	   /* sorted, not overlapping */
+	struct bus_hot hot[BUS_MAX_RANGES + 1];	   /* [0]: denies everything */
 	/* lock */
 	pthread_mutex_t lock;
 };
@@ -81,11 +103,75 @@ struct range *bus_find(struct bus *bus, enum io_bus which, uint64_t addr);
 /* By name; NULL when there is none. */
 struct range *bus_find_name(struct bus *bus, const char *name);
 
+/* Where its programs attach; NULL: nowhere. No vCPU runs. */
+void bus_set_slot(struct bus *bus, struct range *range, struct accel_slot *slot);
+void bus_set_mode(struct bus *bus, enum accel_mode mode); /* no vCPU runs */
+/* Who sees every access; NULL: nobody. No vCPU runs. */
+void bus_set_watchers(struct bus *bus, struct trace *trace, struct stats *stats);
+
+/* What nobody claims goes the slow way. Called by bus_init(), or by who puts another bus_io_slowly() there. */
+static inline void bus_hot_none(struct bus *bus)
+{
+	atomic_init(&bus->hot[0].base, 0 - BUS_HOT_BIT);
+	for (unsigned size = 0; size < sizeof(bus->hot[0].deny) / sizeof(bus->hot[0].deny[0]); size++)
+		atomic_init(&bus->hot[0].deny[size], ~0ull);
+}
+
+/* bus_io() in full, and the model's part of it: for a range that takes the access whole. */
+void bus_io_slowly(struct bus *bus, struct io_req *req);
+void bus_io_model(struct range *range, struct io_req *req);
+
+/*
+ * bus_io() for what a CPU backend makes of a single access: req->data is NULL, io.value has no bit above
+ * io.size and is 0 for a read.
+ *
+ * Inline is the way to a program's answer: one that nobody watches, to a range whose length is a power of
+ * two, aligned and of a size that it takes.
+ */
+static inline void bus_io_one(struct bus *bus, struct io_req *req)
+{
+	const uint64_t addr = req->addr;
+	const struct bus_hot *hot;
+	uint64_t biased;
+	unsigned index;
+
+	if (req->bus == IO_MMIO) {
+		if (unlikely(addr >= BUS_HOT_BIT))
+			goto slowly;
+		index = atomic_load_explicit(
+			&bus->mmio_page[addr / BUS_MMIO_PAGE % BUS_MMIO_PAGES], memory_order_acquire);
+	} else {
+		if (unlikely(addr >= 0x10000))
+			goto slowly;
+		index = atomic_load_explicit(&bus->pio[addr], memory_order_acquire);
+	}
+	hot = &bus->hot[index];
+	__asm__("" : "+r"(hot)); /* keep what has been found out */
+	/* acquire: with a new base goes a new deny */
+	biased = addr - atomic_load_explicit(&hot->base, memory_order_acquire);
+	if (unlikely(biased & atomic_load_explicit(&hot->deny[req->io.size], memory_order_relaxed)))
+		goto slowly;
+	req->io.offset = (uint32_t)biased;
+	if (unlikely(!accel_hot_run(hot->slot, &req->io)))
+		bus_io_model(bus->ranges[hot - bus->hot], req);
+	return;
+slowly:
+	bus_io_slowly(bus, req);
+}
+
 /*
  * Does one access of 1 to 8 bytes, or a string access of count elements, whole: splits what no
  * device takes whole into ascending aligned parts, answers what nobody claims with all ones.
  * On return a read's value is in req->io.result (or in req->data). Any vCPU thread.
  */
-void bus_io(struct bus *bus, struct io_req *req);
+static inline void bus_io(struct bus *bus, struct io_req *req)
+{
+	if (unlikely(req->data)) {
+		bus_io_slowly(bus, req);
+		return;
+	}
+	req->io.value = req->io.is_write ? hr_mask(req->io.value, req->io.size) : 0;
+	bus_io_one(bus, req);
+}
 
 #endif

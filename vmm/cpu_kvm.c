@@ -354,9 +354,9 @@ static void exit_pio(struct kvm_cpu *kc)
 		bus_io(&kc->cpu.vm->bus, &req);
 	} else if (req.io.is_write) {
 		memcpy(&req.io.value, data, req.io.size);
-		bus_io(&kc->cpu.vm->bus, &req);
+		bus_io_one(&kc->cpu.vm->bus, &req);
 	} else {
-		bus_io(&kc->cpu.vm->bus, &req);
+		bus_io_one(&kc->cpu.vm->bus, &req);
 		memcpy(data, &req.io.result, req.io.size);
 	}
 }
@@ -385,7 +385,7 @@ static void exit_mmio(struct kvm_cpu *kc)
 		req.io.size = (uint8_t)size;
 		if (req.io.is_write)
 			memcpy(&req.io.value, run->mmio.data + done, size);
-		bus_io(&kc->cpu.vm->bus, &req);
+		bus_io_one(&kc->cpu.vm->bus, &req);
 		if (!req.io.is_write)
 			memcpy(run->mmio.data + done, &req.io.result, size);
 		done += size;

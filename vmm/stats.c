@@ -155,7 +155,7 @@ int stats_attach(struct stats *stats, struct bus *bus)
 
 void stats_switch(struct stats *stats, struct bus *bus, bool on)
 {
-	bus->stats = on ? stats : NULL;
+	bus_set_watchers(bus, bus->trace, on ? stats : NULL);
 }
 
 static unsigned bucket_of(uint64_t ticks)

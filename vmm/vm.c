@@ -218,7 +218,7 @@ static int build_machine(struct vm *vm, struct accel_err *err)
 		rc = create_cpus(vm, err);
 	if (!rc)
 		rc = attach_stats(vm, err);
-	vm->bus.trace = vm->trace;
+	bus_set_watchers(&vm->bus, vm->trace, vm->bus.stats);
 	if (!rc && vm->opt->cpu != OPT_CPU_SCRIPT)
 		rc = boot_load(vm, err);
 	if (!rc)

@@ -223,7 +223,7 @@ int vm_resume(struct vm *vm, struct accel_err *err)
 
 static void accel_job(struct vm *vm, void *opaque)
 {
-	vm->bus.mode = *(const enum accel_mode *)opaque;
+	bus_set_mode(&vm->bus, *(const enum accel_mode *)opaque);
 }
 
 int vm_set_accel(struct vm *vm, enum accel_mode mode, struct accel_err *err)

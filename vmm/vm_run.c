@@ -219,7 +219,8 @@ static int finish(struct vm *vm, uint64_t end_ns, struct accel_err *err)
 	if (wants_screen(vm))
 		print_screen(vm);
 	rc = trace_close(vm->trace, err);
-	vm->bus.trace = vm->trace = NULL;
+	vm->trace = NULL;
+	bus_set_watchers(&vm->bus, NULL, vm->bus.stats);
 	if (vm->opt->stats && vm_stats_report(vm, status, end_ns, err))
 		rc = -EIO;
 	return rc && status == EXIT_GUEST_SHUTDOWN ? EXIT_USAGE : status;

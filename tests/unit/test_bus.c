@@ -245,6 +245,111 @@ static void test_fifo(void **state)
 	assert_string_equal(w->b.log, "");
 }
 
+/*
+ * A range with a slot, so that bus_io() goes the inline way where it can; nothing is attached, so that the model
+ * tells where each access arrived. The same accesses, with and without a slot, reach the same device alike.
+ */
+static void test_hot(void **state)
+{
+	static const struct {
+		const char *name;
+		enum io_bus bus;
+		uint64_t base;
+		uint32_t len;
+		uint8_t width, flags;
+	} places[] = {
+		{"first", IO_PIO, 0, 8, 2, 0},
+		{"last", IO_PIO, 0xfffc, 4, 4, 0},
+		{"odd", IO_PIO, 0x61, 4, 2, 0},
+		{"three", IO_PIO, 0x70, 3, 1, 0},
+		{"fifo", IO_PIO, 0x1f0, 1, 2, RANGE_FIFO},
+		{"mmio", IO_MMIO, 0xfed00000, 0x400, 8, 0},
+		{"same page", IO_MMIO, 0xfed00400, 0x10, 4, 0},
+		{"same hash", IO_MMIO, 0x100fed01000, 0x1000, 4, 0},
+		{"alone", IO_MMIO, 0x4fed05000, 0x800, 4, 0},
+		{"low", IO_MMIO, 0, 0x1000, 8, 0},
+		{"high", IO_MMIO, BUS_HOT_BIT - 0x1000, 0x1000, 8, 0},
+		{"top", IO_MMIO, ~0ull - 0xff, 0x100, 8, 0},
+	};
+	const unsigned count = sizeof(places) / sizeof(places[0]);
+	struct world *w = *state;
+	struct accel_page *page;
+	struct accel_slot *slot;
+	struct range *range[sizeof(places) / sizeof(places[0])];
+	char log[sizeof(w->a.log)];
+
+	assert_int_equal(accel_page_new(1, 64, &page), 0);
+	assert_int_equal(accel_slot_new(page, &w->clock.source, 1, ACCEL_PURE, &slot), 0);
+	for (unsigned i = 0; i < count; i++)
+		range[i] = add(w, &w->a, places[i].name, places[i].bus, places[i].base, places[i].len, places[i].width,
+			places[i].flags);
+	for (unsigned i = 0; i < count; i++) {
+		for (int64_t from = -9; from < 9; from++) {
+			for (unsigned k = 0; k < 2 * 8 * 4; k++) {
+				const uint64_t at[] = {places[i].base, places[i].base + places[i].len,
+					places[i].base + BUS_HOT_BIT, places[i].base - BUS_HOT_BIT / 2};
+				const uint64_t addr = at[k % 4] + (uint64_t)from;
+				const unsigned size = k / 8 % 8 + 1;
+				const enum io_bus bus = k & 4 ? IO_MMIO : IO_PIO;
+				uint64_t result = rd(w, bus, addr, size);
+
+				memcpy(log, w->a.log, sizeof(log));
+				bus_set_slot(&w->bus, range[i], slot);
+				assert_int_equal(rd(w, bus, addr, size), result);
+				assert_string_equal(w->a.log, log);
+				wr(w, bus, addr, size, 0x1122334455667788);
+				memcpy(log, w->a.log, sizeof(log));
+				bus_set_slot(&w->bus, range[i], NULL);
+				wr(w, bus, addr, size, 0x1122334455667788);
+				assert_string_equal(w->a.log, log);
+			}
+		}
+	}
+	accel_slot_free(slot);
+	accel_page_free(page);
+}
+
+/* Which accesses go the inline way at all; else the test above would show nothing. */
+static void test_hot_places(void **state)
+{
+	struct world *w = *state;
+	struct accel_page *page;
+	struct accel_slot *slot;
+	struct range *even = add(w, &w->a, "even", IO_PIO, 0x600, 64, 4, 0), *odd;
+	const struct bus_hot *hot = &w->bus.hot[even->index];
+
+	odd = add(w, &w->a, "odd", IO_PIO, 0x61, 4, 2, 0);
+	assert_int_equal(accel_page_new(1, 64, &page), 0);
+	assert_int_equal(accel_slot_new(page, &w->clock.source, 1, ACCEL_PURE, &slot), 0);
+	assert_int_equal(hot->deny[4], ~0ull);
+	bus_set_slot(&w->bus, even, slot);
+	bus_set_slot(&w->bus, odd, slot);
+	for (unsigned size = 0; size <= 8; size++) {
+		const bool taken = size == 1 || size == 2 || size == 4;
+
+		assert_int_equal(hot->deny[size], taken ? ~(BUS_HOT_BIT | 63) | (size - 1) : ~0ull);
+		assert_int_equal(w->bus.hot[odd->index].deny[size], ~0ull);
+	}
+	bus_set_mode(&w->bus, ACCEL_CHECK);
+	assert_int_equal(hot->deny[4], ~0ull);
+	bus_set_mode(&w->bus, ACCEL_ON);
+	bus_set_watchers(&w->bus, (struct trace *)w, NULL);
+	assert_int_equal(hot->deny[4], ~0ull);
+	bus_set_watchers(&w->bus, NULL, (struct stats *)w);
+	assert_int_equal(hot->deny[4], ~0ull);
+	bus_set_watchers(&w->bus, NULL, NULL);
+	assert_int_not_equal(hot->deny[4], ~0ull);
+	bus_map(&w->bus, even, 0x700);
+	assert_int_not_equal(hot->deny[4], ~0ull);
+	assert_int_equal(hot->base, 0x700 - BUS_HOT_BIT);
+	bus_map(&w->bus, even, 0x702); /* an odd place is never forgotten */
+	assert_int_equal(hot->deny[4], ~0ull);
+	bus_map(&w->bus, even, 0x600);
+	assert_int_equal(hot->deny[4], ~0ull);
+	accel_slot_free(slot);
+	accel_page_free(page);
+}
+
 /* An overlay takes the accesses that begin on it, and does not cut those that begin before it. */
 static void test_overlay(void **state)
 {
@@ -435,6 +540,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_split, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mmio_unaligned, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fifo, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hot, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hot_places, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overlay, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mmio_overlay, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),

@@ -183,7 +183,13 @@ static void data_port(struct io_req *req)
 	}
 }
 
-void bus_io(struct bus *bus, struct io_req *req)
+void bus_io_model(struct range *range, struct io_req *req)
+{
+	(void)range;
+	(void)req;
+}
+
+void bus_io_slowly(struct bus *bus, struct io_req *req)
 {
 	(void)bus;
 	assert_true(req->count >= 1 && (req->count == 1) == (req->data == NULL));
@@ -250,6 +256,7 @@ static bool start(unsigned cpus, const void *rom, size_t rom_bytes)
 	if (!has_kvm())
 		return false;
 	memset(&t, 0, sizeof(t));
+	bus_hot_none(&t.vm.bus);
 	pthread_mutex_init(&t.lock, NULL);
 	t.vm.cpu_count = cpus;
 	t.vm.intr_ack = ack;
@@ -877,6 +884,7 @@ static void test_old_kvm_second_cpu(void **state)
 	if (!has_kvm())
 		skip();
 	memset(&t, 0, sizeof(t));
+	bus_hot_none(&t.vm.bus);
 	t.vm.cpu_count = 2;
 	assert_int_equal(mem_init(&t.vm.mem, 4 * MIB), 0);
 	assert_int_equal(cpu_kvm_ops.setup(&t.vm, &t.err), -ENOTSUP);

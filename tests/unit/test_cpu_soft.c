@@ -79,7 +79,13 @@ static void end_run(void)
 	t.cpu->ops->kick(t.cpu);
 }
 
-void bus_io(struct bus *bus, struct io_req *req)
+void bus_io_model(struct range *range, struct io_req *req)
+{
+	(void)range;
+	(void)req;
+}
+
+void bus_io_slowly(struct bus *bus, struct io_req *req)
 {
 	(void)bus;
 	if (t.seen_count < 64)
@@ -116,6 +122,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	memset(&t, 0, sizeof t);
+	bus_hot_none(&t.vm.bus);
 	t.vm.cpu_count = 1;
 	t.vm.intr_ack = ack;
 	if (clock_init(&t.vm.clock, false) || mem_init(&t.vm.mem, 16 * MIB))

@@ -125,7 +125,13 @@ static struct accel_err err;
 static uint8_t *page; /* executable, for the host */
 static uint64_t seed = 88172645463325252ull;
 
-void bus_io(struct bus *bus, struct io_req *req)
+void bus_io_model(struct range *range, struct io_req *req)
+{
+	(void)range;
+	(void)req;
+}
+
+void bus_io_slowly(struct bus *bus, struct io_req *req)
 {
 	(void)bus;
 	(void)req;
@@ -331,6 +337,7 @@ static void test_like_the_host(void **state)
 static int set_up(void **state)
 {
 	(void)state;
+	bus_hot_none(&vm.bus);
 	vm.cpu_count = 1;
 	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (page == MAP_FAILED || clock_init(&vm.clock, false) || mem_init(&vm.mem, 0x100000))

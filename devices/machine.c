@@ -210,7 +210,8 @@ static bool wire(struct machine *m, struct disk *disk)
 			.soft_off = soft_off, .opaque = vm}))) &&
 	       add(m, piix3_create(clock, pci, pm)) &&
 	       (!options_has_vga(vm->opt) ||
-			(m->vga = add(m, vga_create(bus, clock, &vm->mem, vm->opt->kernel != NULL)))) &&
+			(m->vga = add(m, vga_create(bus, clock, &(struct vga_config){.mem = &vm->mem,
+				.in_text_mode = vm->opt->kernel, .maps_nothing = vm->opt->trace})))) &&
 	       (cfg = add(m, fw_cfg_create(bus, clock, &vm->mem))) &&
 	       add(m, debugexit_create(bus, clock, debug_exit, vm)) &&
 	       (!vm->debugcon || add(m, debugcon_create(bus, clock, vm->debugcon))) &&

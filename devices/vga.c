@@ -26,9 +26,8 @@ struct vga {
 	struct device dev;
 	/* constant after init */
 	struct bus *bus;
-	struct guest_mem *mem;
+	struct vga_config config;
 	struct range *crtc, *status;
-	bool in_text_mode; /* after a reset */
 	/* dev.lock */
 	struct vga_memory memory;
 	struct vga_window window; /* mapped, if it has bytes. The page's `window` says the same */
@@ -130,7 +129,7 @@ static void vga_unmap(struct vga *v)
 	if (!v->window.region.bytes)
 		return;
 	v->window.region.bytes = 0;
-	mem_set_vga_window(v->mem, NULL);
+	mem_set_vga_window(v->config.mem, NULL);
 }
 
 /* After a write to what it depends on; the page is held. True: it must be unmapped once the page is let go. */
@@ -173,7 +172,7 @@ static void vga_offer_window(struct vga *v)
 		return;
 	}
 	v->window = window;
-	mem_set_vga_window(v->mem, &window.region);
+	mem_set_vga_window(v->config.mem, &window.region);
 }
 
 static void memory_read(struct device *dev, struct io_req *req)
@@ -186,7 +185,7 @@ static void memory_read(struct device *dev, struct io_req *req)
 	page_end(dev);
 	for (unsigned i = 0; i < req->io.size; i++)
 		req->io.result |= (uint64_t)vga_mem_read(&v->memory, &mode, req->io.offset + i) << (8 * i);
-	if (!v->window.region.bytes)
+	if (!v->window.region.bytes && !v->config.maps_nothing)
 		vga_offer_window(v);
 }
 
@@ -200,7 +199,7 @@ static void memory_write(struct device *dev, struct io_req *req)
 	page_end(dev);
 	for (unsigned i = 0; i < req->io.size; i++)
 		vga_mem_write(&v->memory, &mode, req->io.offset + i, (uint8_t)(req->io.value >> (8 * i)));
-	if (!v->window.region.bytes)
+	if (!v->window.region.bytes && !v->config.maps_nothing)
 		vga_offer_window(v);
 }
 
@@ -368,7 +367,7 @@ static void vga_reset(struct device *dev)
 
 	page_begin(dev);
 	now = device_now(dev);
-	reset_registers(s, v->in_text_mode);
+	reset_registers(s, v->config.in_text_mode);
 	vga_shape(s, &t);
 	put_timing(&s->timing, &t);
 	HR_STORE(s->frame_ns, now + (uint64_t)HR_LOAD(s->offset_ns));
@@ -469,7 +468,7 @@ static const struct range vga_ranges[] = {
 		.mapped = true},
 };
 
-struct device *vga_create(struct bus *bus, struct clock *clock, struct guest_mem *mem, bool in_text_mode)
+struct device *vga_create(struct bus *bus, struct clock *clock, const struct vga_config *config)
 {
 	struct vga *v = calloc(1, sizeof(*v));
 	struct range *added[4];
@@ -481,8 +480,7 @@ struct device *vga_create(struct bus *bus, struct clock *clock, struct guest_mem
 		return NULL;
 	}
 	v->bus = bus;
-	v->mem = mem;
-	v->in_text_mode = in_text_mode;
+	v->config = *config;
 	vga_state_of(&v->dev)->offset_ns = -(int64_t)clock->start_ns;
 	if (vga_mem_init(&v->memory))
 		goto fail;
@@ -496,7 +494,7 @@ struct device *vga_create(struct bus *bus, struct clock *clock, struct guest_mem
 	}
 	v->crtc = added[0];
 	v->status = added[1];
-	mem_take_vga(mem);
+	mem_take_vga(config->mem);
 	pthread_mutex_lock(&v->dev.lock);
 	vga_reset(&v->dev);
 	pthread_mutex_unlock(&v->dev.lock);

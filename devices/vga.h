@@ -10,11 +10,14 @@
 struct guest_mem;
 struct screen_text; /* vmm/screen.h */
 
-/*
- * Takes 0xa0000-0xbffff of `mem`, which must outlive the device. in_text_mode: a reset leaves the registers as a
- * boot loader would, in mode 3, since no VGA BIOS will run. NULL: out of memory.
- */
-struct device *vga_create(struct bus *bus, struct clock *clock, struct guest_mem *mem, bool in_text_mode);
+struct vga_config {
+	struct guest_mem *mem; /* it takes 0xa0000-0xbffff of this, which must outlive the device */
+	bool in_text_mode;     /* a reset leaves mode 3, as a boot loader would, since no VGA BIOS will run */
+	bool maps_nothing;     /* every access to display memory is to come to the model: traces are complete */
+};
+
+/* NULL: out of memory. */
+struct device *vga_create(struct bus *bus, struct clock *clock, const struct vga_config *config);
 
 /* What a text mode shows; 0 by 0 in a graphics mode. No vCPU runs. */
 void vga_text(struct device *dev, struct screen_text *out);

@@ -33,7 +33,7 @@ static void rig_init(struct rig *r, enum accel_mode mode, bool in_text_mode)
 	*r = (struct rig){0};
 	board_init(&r->b, mode);
 	assert_int_equal(mem_init(&r->mem, RAM_BYTES), 0);
-	r->dev = vga_create(&r->b.bus, &r->b.clock, &r->mem, in_text_mode);
+	r->dev = vga_create(&r->b.bus, &r->b.clock, &(struct vga_config){.mem = &r->mem, .in_text_mode = in_text_mode});
 	assert_non_null(r->dev);
 	if (mode == ACCEL_OFF)
 		return;

@@ -26,7 +26,7 @@ static void rig_init(struct rig *r, bool in_text_mode)
 	*r = (struct rig){0};
 	board_init(&r->b, ACCEL_OFF);
 	assert_int_equal(mem_init(&r->mem, RAM_BYTES), 0);
-	r->dev = vga_create(&r->b.bus, &r->b.clock, &r->mem, in_text_mode);
+	r->dev = vga_create(&r->b.bus, &r->b.clock, &(struct vga_config){.mem = &r->mem, .in_text_mode = in_text_mode});
 	assert_non_null(r->dev);
 }
 
@@ -429,6 +429,23 @@ static void test_window(void **state)
 	rig_done(&r);
 }
 
+/* For a trace: nothing is ever mapped. */
+static void test_maps_nothing(void **state)
+{
+	struct rig r = {0};
+
+	(void)state;
+	board_init(&r.b, ACCEL_OFF);
+	assert_int_equal(mem_init(&r.mem, RAM_BYTES), 0);
+	r.dev = vga_create(
+		&r.b.bus, &r.b.clock, &(struct vga_config){.mem = &r.mem, .in_text_mode = true, .maps_nothing = true});
+	assert_non_null(r.dev);
+	wr(&r, 0xb8000, 4, 0x07420741);
+	assert_int_equal(rd(&r, 0xb8000, 4), 0x07420741);
+	assert_int_equal(window(&r).bytes, 0);
+	rig_done(&r);
+}
+
 /* RAM that lies behind is nobody's: neither the guest's nor the loaders'. */
 static void test_ram_behind(void **state)
 {
@@ -507,6 +524,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_data_path),
 		cmocka_unit_test(test_window),
+		cmocka_unit_test(test_maps_nothing),
 		cmocka_unit_test(test_ram_behind),
 		cmocka_unit_test(test_text),
 	};

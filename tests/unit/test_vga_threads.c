@@ -111,7 +111,7 @@ static void test_modes(void **state)
 	assert_int_equal(clock_init(&rig.clock, false), 0);
 	assert_int_equal(bus_init(&rig.bus, &rig.clock, ACCEL_ON), 0);
 	assert_int_equal(mem_init(&rig.mem, 1 << 20), 0);
-	rig.dev = vga_create(&rig.bus, &rig.clock, &rig.mem, true);
+	rig.dev = vga_create(&rig.bus, &rig.clock, &(struct vga_config){.mem = &rig.mem, .in_text_mode = true});
 	assert_non_null(rig.dev);
 	rig.mem.changed = memory_changed;
 	rig.mem.changed_opaque = &rig;

@@ -37,7 +37,8 @@ extern struct hpet_page hpet_state;
 extern struct i8254_page i8254_state;
 extern struct pm_page pm_state;
 extern struct kernel_page kernel_state;
-int ata_regs(struct hr_io *io), ata_ctl(struct hr_io *io), hpet(struct hr_io *io), pm(struct hr_io *io);
+int ata_regs(struct hr_io *io), ata_data(struct hr_io *io), ata_ctl(struct hr_io *io), hpet(struct hr_io *io),
+	pm(struct hr_io *io);
 int i8254(struct hr_io *io), port61(struct hr_io *io);
 int arithmetic(struct hr_io *io), division(struct hr_io *io), branches(struct hr_io *io), memory(struct hr_io *io);
 int calls(struct hr_io *io), bits(struct hr_io *io);
@@ -91,6 +92,8 @@ static const struct item items[] = {
 	{"i8254", "port61", "read", port61, &i8254_state, {RD(0, 1)}, 1, true},
 	{"ata", "ata_regs", "status", ata_regs, &ata_state, {RD(ATA_STATUS, 1)}, 1, false},
 	{"ata", "ata_regs", "task file write", ata_regs, &ata_state, {WR(ATA_NSECT, 1, 1)}, 1, false},
+	{"ata", "ata_data", "a word of a block", ata_data, &ata_state, {RD(ATA_DATA, 2)}, 1, false},
+	{"ata", "ata_data", "8 bytes of a rep ins", ata_data, &ata_state, {RD(ATA_DATA, 8)}, 1, false},
 	{"ata", "ata_ctl", "alternate status", ata_ctl, &ata_state, {RD(0, 1)}, 1, false},
 	{"kernels", "arithmetic", "", arithmetic, &kernel_state, {{.value = 12345}}, 1, false},
 	{"kernels", "division", "", division, &kernel_state, {{.value = FROZEN_NS}}, 1, false},
@@ -107,6 +110,8 @@ static void fill_pages(void)
 
 	ata_state.s.present = 1;
 	ata_state.s.status = ATA_DRDY | ATA_DSC;
+	ata_state.s.phase = ATA_TO_HOST;
+	ata_state.s.len = UINT32_MAX; /* a block that does not end while this runs */
 	hpet_state.s.config = HPET_ENABLE_CNF;
 	pm_state.s.mask = 0xffffffff;
 	for (unsigned i = 0; i < 3; i++) {

@@ -41,7 +41,7 @@ if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
 	qemu=$(command -v qemu-system-x86_64)
 	for _ in $(seq "$repeat"); do
 		for mode in off on; do
-			"$hotreg" run --cpu kvm --accel $mode --kernel "$build/guest/regbench.elf" --append "$args" \
+			"$hotreg" run --cpu kvm --accel $mode --kernel "$build/guest/regbench.elf" --append "$args" --vga std \
 				--disk "$build/guest/grub.img,ro" --serial none --debugcon "$out/regbench.txt" \
 				>"$out/regbench.log" 2>&1 </dev/null
 			[ $? = 1 ] || { echo "bench: regbench failed under hotreg --accel $mode:"; tail -n 5 "$out/regbench.log"; exit 1; }
@@ -49,7 +49,7 @@ if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
 		done
 		[ -n "$qemu" ] || continue
 		for irqchip in on off; do
-			"$qemu" -accel kvm -machine "pc,kernel-irqchip=$irqchip" -m 64 -nodefaults -display none \
+			"$qemu" -accel kvm -machine "pc,kernel-irqchip=$irqchip" -m 64 -nodefaults -display none -device isa-vga \
 				-debugcon "file:$out/regbench.txt" -device isa-debug-exit,iobase=0xf4,iosize=4 \
 				-drive "file=$build/guest/grub.img,format=raw,if=ide,snapshot=on" \
 				-kernel "$build/guest/regbench.elf" -append "$args" >"$out/qemu.log" 2>&1 </dev/null

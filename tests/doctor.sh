@@ -17,7 +17,7 @@ die() {
 # Lines that every run has; those that say no end with what to do after a semicolon.
 check() {
 	[ "$1" = 0 ] || die "status $1 instead of 0"
-	for line in "KVM" "software CPU *works" "SeaBIOS" "bpf(2)" "kernel tier" "--cpu auto *picks" "--accel auto *picks"; do
+	for line in "KVM" "software CPU *works" "SeaBIOS" "VGA BIOS" "bpf(2)" "kernel tier" "--cpu auto *picks" "--accel auto *picks"; do
 		grep -q -e "^$line" "$out" || die "no line '$line'"
 	done
 	! grep " no: " "$out" | grep -v -e "; " -e "--cpu soft" || die "a line says no without a remedy"

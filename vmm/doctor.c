@@ -205,6 +205,10 @@ static void line_bios(void)
 			OPT_DEFAULT_BIOS, strerror(errno));
 	else
 		line("SeaBIOS", "%s, %lld KiB", OPT_DEFAULT_BIOS, (long long)st.st_size / 1024);
+	if (stat(OPT_VGA_BIOS, &st) < 0)
+		line("VGA BIOS", "no: %s: %s; a BIOS boot has an empty screen", OPT_VGA_BIOS, strerror(errno));
+	else
+		line("VGA BIOS", "%s, %lld KiB", OPT_VGA_BIOS, (long long)st.st_size / 1024);
 }
 
 int doctor_run(void)

@@ -69,9 +69,10 @@ grub)
 	;;
 regbench)
 	run --kernel "$build/guest/regbench.elf" --append "rounds=3 reads=64" --disk "$build/guest/grub.img,ro" \
-		--serial none --debugcon "$dir/debugcon.txt" --timeout 120
+		--vga std --serial none --debugcon "$dir/debugcon.txt" --timeout 120
 	want_status 1
 	want "$dir/debugcon.txt" "regbench: counters ok, IDE status 00000050"
+	want "$dir/debugcon.txt" "regbench: vga_status "
 	want "$dir/debugcon.txt" "regbench: done"
 	want_answers
 	;;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * i8254.bpf.c: the 8254's hot accesses: counter reads with their flip-flop, the latch and
- * read-back commands (stateful), and reads of port 0x61 (pure). Everything that can move OUT 0
+ * read-back commands (stateful), and port 0x61 as long as nothing moves (pure). Everything that can move OUT 0
  * or load a counter punts, since the model has interrupts and timers to look after.
  */
 #include "bpf/i8254.h"
@@ -29,8 +29,10 @@ HR_PROG int i8254(struct hr_io *io)
 		i8254_latch_command(s, i8254_tick(s, bpf_ktime_get_ns()), value);
 		return HR_ANSWER;
 	}
-	if (reg == 3)
-		return HR_PUNT_WHY(3); /* nothing to read there */
+	if (reg == 3) {
+		io->result = I8254_NO_REGISTER;
+		return HR_ANSWER;
+	}
 	c = &s->counters[reg];
 	if (!i8254_read_latched(c, &byte))
 		byte = i8254_read_live(c, i8254_tick(s, bpf_ktime_get_ns()));
@@ -42,8 +44,10 @@ HR_PROG int port61(struct hr_io *io)
 {
 	struct i8254_state *s = &i8254_state.s;
 
-	if (io->is_write || io->size != 1)
+	if (io->size != 1)
 		return HR_PUNT;
+	if (io->is_write)
+		return i8254_moves_port61(s, (uint8_t)io->value) ? HR_PUNT_WHY(1) : HR_ANSWER;
 	io->result = i8254_port61(s, i8254_tick(s, bpf_ktime_get_ns()));
 	return HR_ANSWER;
 }

@@ -17,6 +17,9 @@
 #define I8254_HZ 1193182u
 #define I8254_STATE_VERSION 1
 
+/* [8254] Read/Write Logic: reading the control register is no operation, the bus floats. */
+#define I8254_NO_REGISTER 0xff
+
 /* Port 0x61 ([82371AB] NMI Status and Control Register). */
 #define PORT61_GATE2 0x01
 #define PORT61_SPEAKER 0x02
@@ -305,6 +308,12 @@ static inline uint8_t i8254_read_live(struct i8254_counter *shared, uint64_t tic
 	i8254_settle(&t, tick);
 	i8254_read_byte(shared, i8254_ce(&t, tick), &byte);
 	return byte;
+}
+
+/* Whether a write of port 0x61 changes anything: GATE 2, the speaker, the two enables. */
+static inline bool i8254_moves_port61(const struct i8254_state *s, uint8_t value)
+{
+	return (value & PORT61_WRITABLE) != HR_LOAD(s->port61);
 }
 
 /* Port 0x61 as read. */

@@ -293,7 +293,7 @@ static void i8254_read(struct device *dev, struct io_req *req)
 	uint8_t byte;
 
 	if (req->io.offset == 3) {
-		req->io.result = 0xff; /* [8254] Read/Write Logic: no operation, the bus floats */
+		req->io.result = I8254_NO_REGISTER;
 		return;
 	}
 	c = &s->counters[req->io.offset];

@@ -90,6 +90,7 @@ HR_PROG int ata_data(struct hr_io *io)
 	if (io->is_write && phase == ATA_FROM_HOST) {
 		if (!ata_advance(s, pos + ata_data_bytes(size)))
 			return size == 8 ? HR_PUNT_WHY(WHY_MERGED) : HR_PUNT_WHY(WHY_BLOCK);
+		ata_clear_hob(s);
 		store_block(s, pos, size, io->value);
 		return HR_ANSWER;
 	}

@@ -134,7 +134,7 @@ static inline bool ata_write_moves_intrq(const struct ata_state *s, uint32_t off
 	       ((HR_LOAD(s->reg[ATA_DEVICE]) ^ v) & ATA_DEV1);
 }
 
-/* Any write to the command block that is not ignored takes HOB back. */
+/* Any write to the command block that is not ignored takes HOB back, one to the data port among them. */
 static inline void ata_clear_hob(struct ata_state *s)
 {
 	HR_STORE(s->control, HR_LOAD(s->control) & ~ATA_HOB);

@@ -171,10 +171,12 @@ static uint32_t move_in_block(struct ata *ata, enum ata_phase way, uint8_t *byte
 	page_begin(&ata->dev);
 	if (s->phase == way && s->len <= ATA_BLOCK_BYTES && s->pos < s->len) { /* whatever a replaced program stored */
 		n = s->len - s->pos < count ? s->len - s->pos : count;
-		if (way == ATA_TO_HOST)
+		if (way == ATA_TO_HOST) {
 			memcpy(bytes, s->data + s->pos, n);
-		else
+		} else {
 			memcpy(s->data + s->pos, bytes, n);
+			ata_clear_hob(s);
+		}
 		if (!ata_advance(s, s->pos + n)) {
 			HR_STORE(s->pos, s->len);
 			HR_STORE(s->phase, ATA_AT_WORK);

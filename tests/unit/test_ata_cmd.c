@@ -312,6 +312,21 @@ static void test_hob_and_busy(void **state)
 	assert_int_equal(in(r, 3), 0x11); /* the signature took the place of 22h only */
 	out(r, 3, 0x33);
 	assert_int_equal(in(r, 3), 0x33);
+	/* the data port is of the command block too, for writes that are taken */
+	out(r, 3, 0x44);
+	lba28(r, 0x55, 1, 0x30);
+	board_out(&r->board, CTL, 0x80);
+	assert_int_equal(in(r, 3), 0x44);
+	put_word(r, 0);
+	assert_int_equal(in(r, 3), 0x55);
+	for (unsigned i = 0; i < 254; i++)
+		put_word(r, 0);
+	board_out(&r->board, CTL, 0x80);
+	put_word(r, 0); /* also the last, at which the model works */
+	assert_int_equal(in(r, 3), 0x55);
+	board_out(&r->board, CTL, 0x80);
+	put_word(r, 0);
+	assert_int_equal(in(r, 3), 0x44);
 }
 
 int main(void)

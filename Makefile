@@ -49,7 +49,7 @@ BPF_PROGS += mc146818
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_ata_prog test_ata_threads test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_options test_trace test_vm test_vm_threads test_chardev test_stats
-UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_kernel_load
+UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_doorbell test_kernel_load
 UNIT_TESTS += test_qmp test_qmp_live
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz test_verify_kernel test_verify_limits
 UNIT_TESTS += test_i8254 test_i8254_latch test_hpet test_piix4_pm test_mc146818 test_timer_programs test_timer_threads
@@ -60,7 +60,7 @@ UNIT_TESTS += test_jit test_jit_objects
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd test_rawprog
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
-TSAN_TESTS := test_runtime test_runtime_threads test_bus_string
+TSAN_TESTS := test_runtime test_runtime_threads test_bus_string test_doorbell
 TSAN_TESTS += test_cpu_soft
 TSAN_TESTS += test_bus test_vm_threads test_cpu_kvm
 TSAN_TESTS += test_timer_threads
@@ -193,6 +193,7 @@ $(BUILD)/tests/unit/test_kernel_load $(BUILD)/tests/unit/test_jit_objects: | $(B
 $(BUILD)/tests/unit/test_runtime_threads: | $(BUILD)/tests/prog/threads.bpf.o
 $(BUILD)/tests/unit/test_qmp_live: | $(BUILD)/tests/prog/hpet_wrong.bpf.o $(BUILD)/tests/prog/hpet_version.bpf.o $(BPF_OBJS)
 $(BUILD)/tests/unit/test_bus_string: | $(BUILD)/tests/prog/fifo.bpf.o
+$(BUILD)/tests/unit/test_doorbell: | $(BUILD)/examples/doorbell/doorbell.bpf.o
 $(BUILD)/tests/unit/test_object $(BUILD)/tests/unit/test_elfcheck $(BUILD)/tests/unit/test_progcmd: | $(TEST_OBJS)
 $(BUILD)/tests/obj/good.bpf.o $(BUILD)/tests/obj/maps.bpf.o: $(BUILD)/tests/obj/%.bpf.o: tests/obj/%.bpf.c bpf/hr.h
 	@mkdir -p $(@D)
@@ -289,7 +290,7 @@ help:
 	@echo 'make lib        libhotreg-accel, the engine for other VMMs: static and shared, under build/lib/'
 	@echo 'make install    hotreg, the library, headers, man pages (PREFIX=$(PREFIX) DESTDIR=); install-lib: without hotreg'
 	@echo 'make uninstall  removes what install put there'
-	@echo 'make examples   build examples/counter'
+	@echo 'make examples   build examples/counter and examples/doorbell'
 	@echo 'make check-only the tests of make check, without the set-up'
 	@echo '  parts of these: all objects benches fuzzers tsan-tests variants setup-build setup-demo setup-check'
 	@echo 'make format     clang-format over the C sources'
@@ -360,17 +361,21 @@ $(BUILD)/tests/bench/kernels.bpf.o: tests/bench/kernels.bpf.c tests/bench/kernel
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
 $(BUILD)/tests/bench/bench_jit: $(HOST_PROGS) | $(BUILD)/tests/bench/kernels.bpf.o
-EXAMPLE := $(BUILD)/examples/counter
-examples: $(EXAMPLE)/counter $(EXAMPLE)/counter.bpf.o $(EXAMPLE)/guest.bin
-$(EXAMPLE)/counter: $(EXAMPLE)/counter.o $(BUILD)/libhotreg.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-$(EXAMPLE)/counter.bpf.o: examples/counter/counter.bpf.c examples/counter/counter.h bpf/hr.h
+EXAMPLES := counter doorbell
+examples: $(foreach e,$(EXAMPLES),$(BUILD)/examples/$(e)/$(e) $(BUILD)/examples/$(e)/$(e).bpf.o $(BUILD)/examples/$(e)/guest.bin)
+$(EXAMPLES:%=$(BUILD)/examples/%/guest.bin): %/guest.bin: %/guest.o
+	ld -m elf_i386 -e 0x7c00 -Ttext 0x7c00 --oformat binary -o $@ $<
+$(BUILD)/examples/%/guest.o: examples/%/guest.S
+	@mkdir -p $(@D)
+	$(CC) -m32 -c -o $@ $<
+$(BUILD)/examples/%.bpf.o: examples/%.bpf.c
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
-$(EXAMPLE)/guest.bin: examples/counter/guest.S
-	@mkdir -p $(@D)
-	$(CC) -m32 -c -o $(EXAMPLE)/guest.o $<
-	ld -m elf_i386 -e 0x7c00 -Ttext 0x7c00 --oformat binary -o $@ $(EXAMPLE)/guest.o
+define example_program
+$(BUILD)/examples/$(1)/$(1): $(BUILD)/examples/$(1)/$(1).o $(BUILD)/libhotreg.a
+	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS)
+endef
+$(foreach e,$(EXAMPLES),$(eval $(call example_program,$(e))))
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h' | grep -v -e 'insn.def' -e '^include/')

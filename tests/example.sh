@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # example.sh: runs examples/counter on both CPUs and in each mode of acceleration, then two versions of its program
 # that are wrong: one that check mode must find, one that the verifier must refuse, each with the message that
-# docs/writing-a-program.md shows. Status 0, or 1 with what was not as it should be. BUILD (default build) can be set.
+# docs/writing-a-program.md shows. And examples/doorbell, in the same ways. Status 0, or 1 with what was not as it should be. BUILD (default build) can be set.
 set -u
 build=${BUILD:-build}
 dir=$build/examples/counter
@@ -53,6 +53,27 @@ for cpu in $cpus; do
 			grep -qE '^counter: [1-9][0-9]+ answered, 2 punted$' "$work/err" || die "$cpu $accel: wrong counts"
 		fi
 		echo "example: $cpu $accel: $(grep '^counter:' "$work/err")"
+	done
+done
+
+# examples/doorbell: every number arrives, in each mode; the program rings, and what it answers the model does not see.
+for cpu in $cpus; do
+	for accel in off on check; do
+		bell=$build/examples/doorbell
+		timeout 60 "$bell/doorbell" "$bell/doorbell.bpf.o" --kernel "$bell/guest.bin" --cpu $cpu --accel $accel \
+			--debugcon stdio >"$work/out" 2>"$work/err" </dev/null
+		status=$?
+		[ $status = 1 ] || die "doorbell $cpu $accel: status $status instead of 1 (124: a lost ring)"
+		want out '1000 numbers make 500500'
+		# N rings, 1000 - N without
+		[ $(($(sed -nE 's/^doorbell: 1000 numbers, ([1-9][0-9]*) rings, ([0-9]+) without;.*/\1+\2/p' "$work/err"))) = 1000 ] ||
+			die "doorbell $cpu $accel: rings and none do not make 1000"
+		if [ $accel = off ]; then
+			want err '; 0 answered, 0 punted'
+		else
+			grep -qE '; [1-9][0-9]+ answered' "$work/err" || die "doorbell $cpu $accel: the program answered nothing"
+		fi
+		echo "example: $cpu $accel: $(grep '^doorbell:' "$work/err")"
 	done
 done
 

@@ -38,7 +38,7 @@ ACCEL := object mapdef elfcheck btfcheck reloc layout field insn disasm tnum ran
 ACCEL_CMD := progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw progcmd_bench progcmd_bench_kernel rawprog sandbox
 VMM := options vm vm_run clock bus bus_check mem chardev event stats trace boot multiboot cpu_kvm kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
-VMM += stats_json stats_text vm_stats vm_park control control_socket qmp qmp_cmd qmp_live
+VMM += ctl ctl_client top top_frame stats_json stats_text vm_stats vm_park control control_socket qmp qmp_cmd qmp_live
 VMM += soft_mem soft_insn soft_operand soft_stack soft_bits soft_intr soft_string
 DEVICES := device machine machine_prog i8254 i8259 mc146818 hpet piix4_pm i16550 i8042 i440fx piix3 pci ata ata_cmd disk fw_cfg \
 	debugcon debugexit

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "accel/progcmd.h"
+#include "vmm/ctl.h"
 #include "vmm/doctor.h"
 #include "vmm/options.h"
 #include "vmm/vm.h"
@@ -36,6 +37,9 @@ static int usage(FILE *out, int status)
 {
 	fprintf(out, "usage: hotreg run [OPTION...]           boot a guest; hotreg run --help lists the options\n"
 		     "       hotreg prog verify|dump|bench|run|exec   for authors of programs: hotreg prog --help\n"
+		     "       hotreg ctl PATH COMMAND          stop, cont, reset, programs... of a guest that runs: "
+		     "hotreg ctl --help\n"
+		     "       hotreg stats|top PATH            its registers: who answers them and what that costs\n"
 		     "       hotreg doctor                    what this host can do, and what hotreg will pick\n"
 		     "       hotreg --help | --version\n");
 	return status;
@@ -86,6 +90,12 @@ int main(int argc, char **argv)
 		return run_command(argc - 2, argv + 2, process_start_ns);
 	if (strcmp(argv[1], "prog") == 0)
 		return prog_command(argc - 1, argv + 1);
+	if (strcmp(argv[1], "ctl") == 0)
+		return ctl_command(argc - 1, argv + 1);
+	if (strcmp(argv[1], "stats") == 0)
+		return stats_command(argc - 1, argv + 1);
+	if (strcmp(argv[1], "top") == 0)
+		return top_command(argc - 1, argv + 1);
 	if (strcmp(argv[1], "doctor") == 0)
 		return doctor_run();
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)

@@ -211,7 +211,7 @@ $(BUILD)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
 GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
 	-mgeneral-regs-only -Wall -Wextra -Werror -Itests/guest
 GUESTS := regbench smp_hpet
-GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/vga.img $(BUILD)/guest/resets.bin
+GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/vga.img $(BUILD)/guest/resets.bin $(BUILD)/guest/clocks.bin
 
 .PHONY: guests
 guests: $(GUEST_BINS) $(TEST_PROG_OBJS)
@@ -237,10 +237,10 @@ $(BUILD)/guest/grub.img: scripts/grub-image.sh tests/guest/grub.cfg
 	@mkdir -p $(@D)
 	scripts/grub-image.sh $@ tests/guest/grub.cfg
 .SECONDARY:
-$(BUILD)/guest/resets.bin: tests/guest/resets.S
+$(BUILD)/guest/resets.bin $(BUILD)/guest/clocks.bin: $(BUILD)/guest/%.bin: tests/guest/%.S
 	@mkdir -p $(@D)
-	$(CC) -m32 -c -o $(BUILD)/guest/resets.o $<
-	ld -m elf_i386 -Ttext 0x7c00 --oformat binary -o $@ $(BUILD)/guest/resets.o
+	$(CC) -m32 -c -o $(BUILD)/guest/$*.o $<
+	ld -m elf_i386 -Ttext 0x7c00 --oformat binary -o $@ $(BUILD)/guest/$*.o
 $(BUILD)/guest/vga.img: tests/guest/vga.S
 	@mkdir -p $(@D)
 	$(CC) -m32 -c -o $(BUILD)/guest/vga.o $<

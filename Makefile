@@ -49,7 +49,7 @@ BPF_PROGS += mc146818
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_ata_prog test_ata_threads test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_options test_trace test_vm test_vm_threads test_chardev test_stats
-UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_doorbell test_kernel_load
+UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_doorbell test_kernel_load test_model_holds
 UNIT_TESTS += test_qmp test_qmp_live
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz test_verify_kernel test_verify_limits
 UNIT_TESTS += test_i8254 test_i8254_latch test_hpet test_piix4_pm test_mc146818 test_timer_programs test_timer_threads
@@ -60,7 +60,7 @@ UNIT_TESTS += test_jit test_jit_objects
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd test_rawprog
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
-TSAN_TESTS := test_runtime test_runtime_threads test_bus_string test_doorbell
+TSAN_TESTS := test_runtime test_runtime_threads test_bus_string test_doorbell test_model_holds
 TSAN_TESTS += test_cpu_soft
 TSAN_TESTS += test_bus test_vm_threads test_cpu_kvm
 TSAN_TESTS += test_timer_threads

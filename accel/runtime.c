@@ -308,8 +308,7 @@ bool slot_run_pure(const struct attachment *att, struct hr_page *page, struct sl
 		uint32_t seq = page_seq_load(&page->seq);
 
 		if (seq & 1) {
-			busy++;
-			cpu_relax();
+			slot_pause(++busy);
 			continue;
 		}
 		io->result = 0;

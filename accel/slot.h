@@ -9,6 +9,7 @@
 #define ACCEL_SLOT_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,11 +18,13 @@
 #include "accel/page.h"
 
 /*
- * How long a program may wait for the page before the access goes to the model, whose mutex can
- * sleep. The page is held for tens of nanoseconds unless its holder was preempted, so waiting
- * longer than a few microseconds is never worth it.
+ * How long a program may wait for the page before the access goes to the model, which may have to sleep for the
+ * device's mutex behind somebody who has nothing to do with the page. It is held for tens of nanoseconds, unless its
+ * holder's memory is cold or it was preempted: so first a few microseconds of looking, then letting others run, which may be
+ * the holder. The model needs the page as well, and would not have it any sooner.
  */
-#define SLOT_BUSY_TRIES 64 /* looks at an odd word, a pause between them */
+#define SLOT_BUSY_LOOKS 64   /* at an odd word, a pause between them */
+#define SLOT_BUSY_TRIES 1000 /* these, and then with sched_yield() */
 
 /* A program on this slot: immutable once published, freed when no vCPU can be inside it. */
 struct attachment {
@@ -117,13 +120,22 @@ static inline bool slot_is_answer(uint64_t verdict)
 	return verdict == HR_ANSWER || verdict == HR_ANSWER_RING;
 }
 
+/* Between two looks at an odd word, of which this was number `tries`. */
+static inline void slot_pause(unsigned tries)
+{
+	if (tries < SLOT_BUSY_LOOKS)
+		cpu_relax();
+	else
+		sched_yield();
+}
+
 /* Takes the sequence word for a stateful program; false: the page stayed busy. */
 static inline bool slot_hold_page(struct hr_page *page, uint32_t *even)
 {
 	for (unsigned tries = 0; !page_seq_try_acquire(page, even);) {
 		if (++tries == SLOT_BUSY_TRIES)
 			return false;
-		cpu_relax();
+		slot_pause(tries);
 	}
 	return true;
 }

@@ -4,11 +4,13 @@
  * look-up to answer on the whole machine, real clock, model (--accel off) against program (on), both
  * machines in one process, measured in turn within each round. Then the same with 1 and 2 reader
  * threads while a third keeps the model updating the device. Prints medians with their 10th and 90th
- * percentiles over the rounds, the median of the per-round ratio, and the program's to one reading of the clock. Called by scripts/bench.sh.
+ * percentiles over the rounds, the median of the per-round ratio, and the program's to one reading of the clock.
+ * Last, how reads scale from one reader to two, with an idle model and with one that sits on its lock. Called by scripts/bench.sh.
  *
  * usage: bench_access DISK [ROUNDS]
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +37,7 @@ struct op {
 	struct step steps[3];
 	unsigned step_count;
 	struct step update; /* what the model is made to do meanwhile */
+	bool scales;	    /* also with one and two readers */
 };
 
 #define RD(b, a, s)                                                                                                    \
@@ -47,14 +50,14 @@ struct op {
 	}
 
 static const struct op ops[] = {
-	{"unclaimed port", {RD(IO_PIO, 0x5000, 1)}, 1, RD(IO_PIO, 0x5000, 1)},
-	{"HPET counter", {RD(IO_MMIO, 0xfed000f0, 8)}, 1, WR(IO_MMIO, 0xfed00128, 4, 0x12345678)},
+	{"unclaimed port", {RD(IO_PIO, 0x5000, 1)}, 1, RD(IO_PIO, 0x5000, 1), false},
+	{"HPET counter", {RD(IO_MMIO, 0xfed000f0, 8)}, 1, WR(IO_MMIO, 0xfed00128, 4, 0x12345678), true},
 	{"PIT latch and read", {WR(IO_PIO, 0x43, 1, 0), RD(IO_PIO, 0x40, 1), RD(IO_PIO, 0x40, 1)}, 3,
-		WR(IO_PIO, 0x42, 1, 0x55)},
-	{"port 0x61", {RD(IO_PIO, 0x61, 1)}, 1, WR(IO_PIO, 0x61, 1, 1)},
-	{"PM timer", {RD(IO_PIO, 0x608, 4)}, 1, WR(IO_PIO, 0x602, 2, 0)},
-	{"IDE status", {RD(IO_PIO, 0x1f7, 1)}, 1, WR(IO_PIO, 0x1f2, 1, 1)},
-	{"IDE alternate status", {RD(IO_PIO, 0x3f6, 1)}, 1, WR(IO_PIO, 0x1f2, 1, 1)},
+		WR(IO_PIO, 0x42, 1, 0x55), false},
+	{"port 0x61", {RD(IO_PIO, 0x61, 1)}, 1, WR(IO_PIO, 0x61, 1, 1), false},
+	{"PM timer", {RD(IO_PIO, 0x608, 4)}, 1, WR(IO_PIO, 0x602, 2, 0), true},
+	{"IDE status", {RD(IO_PIO, 0x1f7, 1)}, 1, WR(IO_PIO, 0x1f2, 1, 1), false},
+	{"IDE alternate status", {RD(IO_PIO, 0x3f6, 1)}, 1, WR(IO_PIO, 0x1f2, 1, 1), false},
 };
 
 #define NOPS (sizeof(ops) / sizeof(ops[0]))
@@ -250,6 +253,126 @@ static double measure_threads(struct vm *vm, const struct op *op, unsigned threa
 	return sum / threads;
 }
 
+/* ---- from one reader to two ---------------------------------------------------------------- */
+
+#define SCALE_CALLS 200000
+#define HOLD_NS 1000000	  /* the model keeps its lock for so long, */
+#define HOLD_GAP_NS 20000 /* changes the device, and takes it again after this */
+
+struct scaler {
+	struct vm *vm;
+	const struct op *op;
+	uint32_t vcpu;
+	pthread_barrier_t *start;
+	double ns; /* of the thread's own time: what others take of the processor does not count */
+};
+
+static uint64_t thread_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * HR_NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+static void *scaler_run(void *arg)
+{
+	struct scaler *r = arg;
+	struct io_req req = request(&r->op->steps[0], r->vcpu);
+	uint64_t t0;
+
+	pthread_barrier_wait(r->start);
+	t0 = thread_ns();
+	for (unsigned i = 0; i < SCALE_CALLS; i++)
+		bus_io_one(&r->vm->bus, &req);
+	r->ns = (double)(thread_ns() - t0) / SCALE_CALLS;
+	return NULL;
+}
+
+struct holder {
+	struct updater u;
+	struct device *dev;
+	uint64_t updates; /* which are the model's, too */
+};
+
+static void *holder_run(void *arg)
+{
+	static const struct timespec hold = {.tv_nsec = HOLD_NS}, gap = {.tv_nsec = HOLD_GAP_NS};
+	struct holder *h = arg;
+
+	while (!atomic_load_explicit(&h->u.stop, memory_order_relaxed)) {
+		pthread_mutex_lock(&h->dev->lock);
+		nanosleep(&hold, NULL);
+		pthread_mutex_unlock(&h->dev->lock);
+		access_once(h->u.vm, h->u.step, UPDATER_VCPU);
+		h->updates++;
+		nanosleep(&gap, NULL);
+	}
+	return NULL;
+}
+
+static uint64_t punts_of(struct vm *vm, const struct op *op)
+{
+	struct accel_counters c;
+
+	accel_slot_counters(bus_find(&vm->bus, op->steps[0].bus, op->steps[0].addr)->slot, &c);
+	return c.punted;
+}
+
+/* Mean nanoseconds of a read with so many readers at once, and a model that holds its lock or none; adds its updates. */
+static double measure_scale(struct vm *vm, const struct op *op, unsigned threads, bool held, uint64_t *updates)
+{
+	struct holder h = {.u = {.vm = vm, .step = &op->update},
+		.dev = bus_find(&vm->bus, op->steps[0].bus, op->steps[0].addr)->dev};
+	struct scaler readers[MAX_READERS];
+	pthread_t ht, rt[MAX_READERS];
+	pthread_barrier_t start;
+	double sum = 0;
+
+	if (pthread_barrier_init(&start, NULL, threads) || (held && pthread_create(&ht, NULL, holder_run, &h)))
+		die("thread", strerror(errno));
+	for (unsigned i = 0; i < threads; i++) {
+		readers[i] = (struct scaler){.vm = vm, .op = op, .vcpu = i, .start = &start};
+		if (pthread_create(&rt[i], NULL, scaler_run, &readers[i]))
+			die("thread", strerror(errno));
+	}
+	for (unsigned i = 0; i < threads; i++) {
+		pthread_join(rt[i], NULL);
+		sum += readers[i].ns;
+	}
+	if (held) {
+		atomic_store_explicit(&h.u.stop, true, memory_order_relaxed);
+		pthread_join(ht, NULL);
+	}
+	*updates += h.updates;
+	pthread_barrier_destroy(&start);
+	return sum / threads;
+}
+
+/*
+ * Two readers against one, in reads a second and processor: 1 is linear. Punts: reads that went to the model, and
+ * so waited for its lock.
+ */
+static void print_scale(struct vm *vm, const struct op *op, bool held, unsigned rounds)
+{
+	double one[MAX_ROUNDS], two[MAX_ROUNDS], ratio[MAX_ROUNDS];
+	uint64_t punts = punts_of(vm, op), updates = 0;
+	struct spread a, b, r;
+
+	for (unsigned k = 0; k < rounds; k++) {
+		one[k] = measure_scale(vm, op, 1, held, &updates);
+		two[k] = measure_scale(vm, op, 2, held, &updates);
+		ratio[k] = one[k] / two[k];
+	}
+	a = spread_of(one, rounds);
+	b = spread_of(two, rounds);
+	r = spread_of(ratio, rounds);
+	printf("| %s | %s | %.1f (%.1f..%.1f) | %.1f (%.1f..%.1f) | %.2f (%.2f..%.2f) | %" PRIu64 " of %u |\n",
+		op->name, held ? "holds its lock for 1 ms at a time" : "idle", a.median, a.p10, a.p90, b.median, b.p10,
+		b.p90, r.median, r.p10, r.p90, punts_of(vm, op) - punts - updates, 3 * rounds * SCALE_CALLS);
+	fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
 	struct options opt = {.mem_bytes = 16u << 20, .cpus = 1, .serial = "none", .disk_readonly = true};
@@ -289,6 +412,14 @@ int main(int argc, char **argv)
 			}
 			print_row(ops[i].name, threads, model, prog, clock, rounds);
 		}
+	}
+	printf("\n| access | model | 1 reader, ns (p10..p90) | 2 readers, ns (p10..p90) | of linear | to the model |\n"
+	       "|---|---|---|---|---|---|\n");
+	for (unsigned i = 0; i < NOPS; i++) {
+		if (!ops[i].scales)
+			continue;
+		print_scale(on, &ops[i], false, rounds);
+		print_scale(on, &ops[i], true, rounds);
 	}
 	printf("\none reading of the clock: %.1f ns\n", measure_clock(on));
 	machine_done(off);

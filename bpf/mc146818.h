@@ -3,8 +3,8 @@
  * mc146818.h: the clock's and CMOS memory's guest-visible state and arithmetic, for the model and the program.
  *
  * The time registers hold what was last written or carried out; what they show follows from the
- * update cycles that have ended since (rtc_elapsed). `day`, `second` and `weekday` are what the
- * registers hold as numbers, so that nobody decodes them to read. The divider chain is one number,
+ * update cycles that have ended since (rtc_elapsed). `base` is what the registers hold as a number,
+ * so that nobody decodes them to read, and without daylight saving, so that it only adds up. The divider chain is one number,
  * the guest time at which it was at zero: seconds end at whole seconds from it, periodic events
  * come at whole periods from it.
  */
@@ -13,7 +13,7 @@
 
 #include "bpf/hr.h"
 
-#define RTC_STATE_VERSION 1
+#define RTC_STATE_VERSION 2
 
 enum {
 	RTC_SECONDS,
@@ -46,6 +46,7 @@ enum {
 #define RTC_B_SQWE 0x08
 #define RTC_B_DM 0x04 /* 1: binary */
 #define RTC_B_24H 0x02
+#define RTC_B_DSE 0x01
 #define RTC_C_IRQF 0x80
 #define RTC_C_PF 0x40 /* PF, AF, UF are where PIE, AIE, UIE are in B */
 #define RTC_C_AF 0x20
@@ -63,15 +64,15 @@ enum {
 #define RTC_DAYS_100Y 36524u
 #define RTC_DAYS_4Y 1461u
 #define RTC_DAYS_CYCLE (25 * RTC_DAYS_400Y)
+#define RTC_CYCLE_S ((uint64_t)RTC_DAYS_CYCLE * RTC_DAY_S)
 
 struct rtc_state {
 	int64_t offset_ns;
 	uint64_t divider_ns;   /* guest time, modulo 2^64, at which the divider chain was at zero */
 	uint64_t seen_seconds; /* update cycles since then that are in the registers */
 	uint64_t seen_periods; /* periodic events since then that are in register C */
-	uint32_t day;	       /* the registers' date in days since 1 March 0000, below RTC_DAYS_CYCLE */
-	uint32_t second;       /* the registers' time of day in seconds, 0..86399 */
-	uint8_t weekday;       /* 0..6, from Sunday */
+	uint64_t base;	       /* the registers' standard time in seconds since 1 March 0000, below RTC_CYCLE_S */
+	uint8_t weekday;       /* of 1 March 0000, going by the registers; 0..6, from Sunday */
 	uint8_t index;	       /* 0..0x7f */
 	uint8_t pad[6];
 	uint8_t cmos[RTC_BYTES]; /* registers A to D, the time and the alarm are among them */
@@ -125,6 +126,41 @@ static inline uint32_t rtc_days_of(const struct rtc_date *date)
 
 	return (year * 365 + year / 4 - year / 100 + year / 400 + rtc_days_before(months) + date->day - 1) %
 	       RTC_DAYS_CYCLE;
+}
+
+/* A moment by the calendar. */
+struct rtc_moment {
+	uint32_t day;	  /* since 1 March 0000 */
+	uint32_t second;  /* of the day */
+	uint32_t weekday; /* 0..6, from Sunday */
+};
+
+static inline struct rtc_moment rtc_moment_of(const struct rtc_state *s, uint64_t seconds)
+{
+	struct rtc_moment m = {
+		.day = (uint32_t)(seconds / RTC_DAY_S % RTC_DAYS_CYCLE),
+		.second = (uint32_t)(seconds % RTC_DAY_S),
+	};
+
+	m.weekday = (m.day + HR_LOAD(s->weekday)) % 7;
+	return m;
+}
+
+/*
+ * [MC146818] Register B, DSE: whether an hour is added to a moment of standard time. From the last
+ * Sunday in April, when 1:59:59 is followed by 3:00:00, to the last Sunday in October, when the first
+ * 1:59:59 is followed by 1:00:00.
+ */
+static inline bool rtc_is_summer(const struct rtc_moment *m)
+{
+	struct rtc_date date = rtc_date_of(m->day);
+	uint32_t sunday = date.day + 7 - m->weekday; /* that this week began with, plus 7 */
+
+	if (date.month == 4)
+		return sunday >= 24 + 7 && (m->weekday != 0 || m->second >= 2 * 3600);
+	if (date.month == 10)
+		return sunday < 25 + 7 || (m->weekday == 0 && m->second < 1 * 3600);
+	return date.month > 4 && date.month < 10;
 }
 
 /* ---- time base ---- */
@@ -196,23 +232,33 @@ static inline bool rtc_is_time(uint32_t index)
 	return index == RTC_CENTURY || (index < RTC_A && (below_a >> index & 1));
 }
 
-/* What a time register holds `elapsed` update cycles on; elapsed is not 0. */
+/* What the clock shows `elapsed` update cycles on. */
+static inline struct rtc_moment rtc_after(const struct rtc_state *s, uint64_t elapsed)
+{
+	uint64_t seconds = HR_LOAD(s->base) + elapsed;
+	struct rtc_moment m = rtc_moment_of(s, seconds);
+
+	if ((HR_LOAD(s->cmos[RTC_B]) & RTC_B_DSE) && rtc_is_summer(&m))
+		m = rtc_moment_of(s, seconds + 3600);
+	return m;
+}
+
+/* What a time register holds then; elapsed is not 0. */
 static inline uint8_t rtc_time_after(const struct rtc_state *s, uint32_t index, uint64_t elapsed)
 {
 	uint8_t b = HR_LOAD(s->cmos[RTC_B]);
-	uint64_t seconds = HR_LOAD(s->second) + elapsed;
-	uint64_t days = seconds / RTC_DAY_S;
+	struct rtc_moment m = rtc_after(s, elapsed);
 	struct rtc_date date;
 
 	if (index == RTC_SECONDS)
-		return rtc_encode(b, (uint32_t)(seconds % 60));
+		return rtc_encode(b, m.second % 60);
 	if (index == RTC_MINUTES)
-		return rtc_encode(b, (uint32_t)(seconds / 60 % 60));
+		return rtc_encode(b, m.second / 60 % 60);
 	if (index == RTC_HOURS)
-		return rtc_encode_hours(b, (uint32_t)(seconds / 3600 % 24));
+		return rtc_encode_hours(b, m.second / 3600);
 	if (index == RTC_WEEKDAY)
-		return rtc_encode(b, (uint32_t)((HR_LOAD(s->weekday) + days) % 7 + 1));
-	date = rtc_date_of((uint32_t)((HR_LOAD(s->day) + days) % RTC_DAYS_CYCLE));
+		return rtc_encode(b, m.weekday + 1);
+	date = rtc_date_of(m.day);
 	if (index == RTC_DAY)
 		return rtc_encode(b, date.day);
 	if (index == RTC_MONTH)

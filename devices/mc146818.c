@@ -18,8 +18,8 @@
 
 #define RTC_DONT_CARE 0xc0	     /* alarm bytes from here on match anything */
 #define RTC_VIRTUAL_EPOCH 1577836800 /* 2020-01-01 00:00:00 UTC */
-#define RTC_UNIX_DAY 719468	     /* 1 January 1970 in days since 1 March 0000 */
-#define RTC_UNIX_WEEKDAY 4	     /* a Thursday */
+#define RTC_UNIX_DAY 719468ull	     /* 1 January 1970 in days since 1 March 0000 */
+#define RTC_FIRST_WEEKDAY 3	     /* which was a Wednesday */
 
 struct mc146818 {
 	struct device dev;
@@ -70,7 +70,11 @@ static unsigned rtc_days_in_month(unsigned month, unsigned year)
 	return days[month - 1] + (month == 2 && is_leap);
 }
 
-/* The time counts on from what the registers hold; values that no calendar has are the nearest that one has. */
+/*
+ * The time counts on from what the registers hold; values that no calendar has are the nearest that
+ * one has. With daylight saving an hour in April does not exist, which is taken for standard time, and
+ * one in October comes twice, which is taken for the first.
+ */
 static void rtc_take_time(struct rtc_state *s)
 {
 	const uint8_t *r = s->cmos;
@@ -79,28 +83,31 @@ static void rtc_take_time(struct rtc_state *s)
 		.year = rtc_clamp(rtc_decode(s, r[RTC_CENTURY]), 0, 99) * 100 +
 			rtc_clamp(rtc_decode(s, r[RTC_YEAR]), 0, 99),
 	};
+	unsigned weekday = rtc_clamp(rtc_decode(s, r[RTC_WEEKDAY]), 1, 7) - 1;
+	struct rtc_moment hour_ago;
+	uint64_t seconds;
+	uint32_t day;
 
 	date.day = rtc_clamp(rtc_decode(s, r[RTC_DAY]), 1, rtc_days_in_month(date.month, date.year));
-	HR_STORE(s->day, rtc_days_of(&date));
-	HR_STORE(s->weekday, (uint8_t)(rtc_clamp(rtc_decode(s, r[RTC_WEEKDAY]), 1, 7) - 1));
-	HR_STORE(s->second, rtc_clamp(rtc_decode_hours(s, r[RTC_HOURS]), 0, 23) * 3600 +
-				    rtc_clamp(rtc_decode(s, r[RTC_MINUTES]), 0, 59) * 60 +
-				    rtc_clamp(rtc_decode(s, r[RTC_SECONDS]), 0, 59));
+	day = rtc_days_of(&date);
+	seconds = (uint64_t)day * RTC_DAY_S + rtc_clamp(rtc_decode_hours(s, r[RTC_HOURS]), 0, 23) * 3600 +
+		  rtc_clamp(rtc_decode(s, r[RTC_MINUTES]), 0, 59) * 60 +
+		  rtc_clamp(rtc_decode(s, r[RTC_SECONDS]), 0, 59);
+	HR_STORE(s->weekday, (uint8_t)((weekday + 7 - day % 7) % 7));
+	hour_ago = rtc_moment_of(s, seconds + RTC_CYCLE_S - 3600);
+	if ((r[RTC_B] & RTC_B_DSE) && rtc_is_summer(&hour_ago))
+		seconds -= 3600;
+	HR_STORE(s->base, seconds);
 }
 
 /* Carries out `elapsed` update cycles, not 0. */
 static void rtc_update(struct rtc_state *s, uint64_t elapsed)
 {
-	uint64_t seconds = s->second + elapsed;
-	uint64_t days = seconds / RTC_DAY_S;
-
 	for (unsigned i = 0; i < RTC_BYTES; i++) {
 		if (rtc_is_time(i))
 			HR_STORE(s->cmos[i], rtc_time_after(s, i, elapsed));
 	}
-	HR_STORE(s->second, (uint32_t)(seconds % RTC_DAY_S));
-	HR_STORE(s->day, (uint32_t)((s->day + days) % RTC_DAYS_CYCLE));
-	HR_STORE(s->weekday, (uint8_t)((s->weekday + days) % 7));
+	HR_STORE(s->base, (s->base + elapsed) % RTC_CYCLE_S);
 }
 
 /* ---- alarm, flags, interrupt --------------------------------------------------------------- */
@@ -110,7 +117,10 @@ static bool rtc_alarm_matches(uint8_t alarm, unsigned decoded, unsigned now)
 	return alarm >= RTC_DONT_CARE || decoded == now;
 }
 
-/* Seconds from what the registers hold to the next moment that the alarm matches, 1..86400; 0: never. */
+/*
+ * Update cycles from what the registers hold to the next that the alarm matches; 0: never. An hour that
+ * daylight saving leaves out comes the day after; what it does, it does at the end of an hour.
+ */
 static uint64_t rtc_alarm_distance(const struct rtc_state *s)
 {
 	uint8_t second = s->cmos[RTC_SECONDS_ALARM];
@@ -120,8 +130,10 @@ static uint64_t rtc_alarm_distance(const struct rtc_state *s)
 
 	if (second < RTC_DONT_CARE && rtc_decode(s, second) > 59)
 		return 0;
-	while (i <= RTC_DAY_S) {
-		unsigned at = (s->second + i) % RTC_DAY_S;
+	if (minute < RTC_DONT_CARE && rtc_decode(s, minute) > 59)
+		return 0;
+	while (i <= 2 * RTC_DAY_S) {
+		unsigned at = rtc_after(s, i).second;
 
 		if (!rtc_alarm_matches(hour, rtc_decode_hours(s, hour), at / 3600))
 			i += 3600 - at % 3600;
@@ -238,6 +250,8 @@ static void rtc_write_a(struct rtc_state *s, uint8_t value, uint64_t now_ns)
 /* Any register but memory. Page held, settled. */
 static void rtc_write_register(struct rtc_state *s, uint32_t index, uint8_t value, uint64_t now_ns)
 {
+	bool means_another;
+
 	if (index == RTC_C || index == RTC_D)
 		return;
 	if (index == RTC_A) {
@@ -246,8 +260,11 @@ static void rtc_write_register(struct rtc_state *s, uint32_t index, uint8_t valu
 	}
 	if (index == RTC_B && (value & RTC_B_SET))
 		value &= (uint8_t)~RTC_B_UIE; /* [MC146818] Register B, SET and UIE */
+	/* what the registers mean is looked at again only when it changes: of October's two hours this may be the second */
+	means_another = rtc_is_time(index) ||
+			(index == RTC_B && ((s->cmos[RTC_B] ^ value) & (RTC_B_DM | RTC_B_24H | RTC_B_DSE)));
 	HR_STORE(s->cmos[index], value);
-	if (index == RTC_B || rtc_is_time(index))
+	if (means_another)
 		rtc_take_time(s);
 }
 
@@ -357,8 +374,8 @@ static void rtc_power_up(struct rtc_state *s, const struct clock *clock)
 	s->cmos[RTC_A] = RTC_A_DV_32KHZ | 6;
 	s->cmos[RTC_B] = RTC_B_24H;
 	s->cmos[RTC_D] = RTC_D_VRT;
-	s->day = RTC_UNIX_DAY;
-	s->weekday = RTC_UNIX_WEEKDAY;
+	s->base = RTC_UNIX_DAY * RTC_DAY_S;
+	s->weekday = RTC_FIRST_WEEKDAY;
 	rtc_update(s, wall.tv_sec > 0 ? (uint64_t)wall.tv_sec : 0);
 	rtc_set_phase(s, clock_now(clock), (uint64_t)wall.tv_nsec);
 }

@@ -319,14 +319,14 @@ static struct hr_io next_access(unsigned n, uint32_t busy)
 	io.offset = n / 8 % 0x400;
 	if (n >= CASES / 4) {
 		io.is_write = rng() % 4 == 0;
-		io.offset = rng() % 2 ? busy + (uint32_t)(rng() % 8) : (uint32_t)(rng() % 0x400);
+		io.offset = rng() % 2 ? busy + (uint32_t)(rng() % (rng() % 2 ? 2 : 8)) : (uint32_t)(rng() % 0x400);
 		if (rng() % 2)
 			io.size = 1;
 		if (rng() % 64 == 0)
 			io.offset = (uint32_t)rng();
 	}
 	io.vcpu = (uint32_t)(rng() % 2);
-	io.value = io.is_write ? hr_mask(rng(), io.size) : 0;
+	io.value = io.is_write ? hr_mask(rng() % 2 ? rng() : rng() % 16, io.size) : 0; /* an index, mostly small */
 	return io;
 }
 

@@ -1,186 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test_mc146818.c: the calendar against the C library's, day by day from 1900 to 2099, at days and
- * centuries of uptime, BCD, binary, 12 and 24 hours; update in progress, SET, the divider, alarms, periodic rates and IRQ 8.
+ * test_mc146818.c: power-on and the host's time, update in progress, SET, the divider, alarms,
+ * periodic rates and IRQ 8, against [MC146818]. The calendar is in test_mc146818_calendar.c.
  */
-#include "tests/unit/board.h"
-
-#include <time.h>
-
-#include "devices/mc146818.h"
-
-#define EPOCH 1577836800ll /* 2020-01-01 00:00:00 UTC */
-#define SEC 1000000000ull
-
-struct rig {
-	struct board b;
-	struct device *rtc;
-};
-
-static void rig_init(struct rig *rig)
-{
-	board_init(&rig->b, ACCEL_OFF);
-	rig->rtc = mc146818_create(&rig->b.bus, &rig->b.clock, board_line(&rig->b, 8));
-	assert_non_null(rig->rtc);
-}
-
-static void rig_done(struct rig *rig)
-{
-	board_destroy(&rig->b, rig->rtc);
-}
-
-static uint8_t rd(struct rig *rig, uint8_t index)
-{
-	board_out(&rig->b, 0x70, index);
-	return board_in(&rig->b, 0x71);
-}
-
-static void wr(struct rig *rig, uint8_t index, uint8_t value)
-{
-	board_out(&rig->b, 0x70, index);
-	board_out(&rig->b, 0x71, value);
-}
-
-static uint8_t bcd(int v)
-{
-	return (uint8_t)(v / 10 * 16 + v % 10);
-}
-
-static void check_date(struct rig *rig, uint8_t b, long long unix_time)
-{
-	time_t when = (time_t)unix_time;
-	struct tm tm;
-	uint8_t hour;
-
-	assert_non_null(gmtime_r(&when, &tm));
-#define AS(v) (b & 4 ? (uint8_t)(v) : bcd(v))
-	hour = b & 2 ? AS(tm.tm_hour) : AS(tm.tm_hour % 12 ? tm.tm_hour % 12 : 12) | (tm.tm_hour >= 12 ? 0x80 : 0);
-	assert_int_equal(rd(rig, 0), AS(tm.tm_sec));
-	assert_int_equal(rd(rig, 2), AS(tm.tm_min));
-	assert_int_equal(rd(rig, 4), hour);
-	assert_int_equal(rd(rig, 6), AS(tm.tm_wday + 1)); /* Sunday is 1 */
-	assert_int_equal(rd(rig, 7), AS(tm.tm_mday));
-	assert_int_equal(rd(rig, 8), AS(tm.tm_mon + 1));
-	assert_int_equal(rd(rig, 9), AS(tm.tm_year % 100));
-	assert_int_equal(rd(rig, 0x32), AS((tm.tm_year + 1900) / 100));
-#undef AS
-}
-
-static void write_date(struct rig *rig, uint8_t b, long long unix_time)
-{
-	time_t when = (time_t)unix_time;
-	struct tm tm;
-
-	assert_non_null(gmtime_r(&when, &tm));
-#define AS(v) (b & 4 ? (uint8_t)(v) : bcd(v))
-	wr(rig, 11, b | 0x80);
-	wr(rig, 0, AS(tm.tm_sec));
-	wr(rig, 2, AS(tm.tm_min));
-	wr(rig, 4, b & 2 ? AS(tm.tm_hour) : AS(tm.tm_hour % 12 ? tm.tm_hour % 12 : 12) | (tm.tm_hour >= 12 ? 0x80 : 0));
-	wr(rig, 6, AS(tm.tm_wday + 1));
-	wr(rig, 7, AS(tm.tm_mday));
-	wr(rig, 8, AS(tm.tm_mon + 1));
-	wr(rig, 9, AS(tm.tm_year % 100));
-	wr(rig, 0x32, AS((tm.tm_year + 1900) / 100));
-	wr(rig, 11, b);
-#undef AS
-}
-
-static void test_calendar(void **state)
-{
-	/* a second, minutes, an hour, days, leap day 2020, years, over 2100, which has no leap day, a century */
-	static const uint64_t uptimes_s[] = {0, 1, 59, 60, 3599, 3600, 43199, 43200, 46800, 86399, 86400, 59ull * 86400,
-		60ull * 86400, 366ull * 86400 - 1, 366ull * 86400, 3653ull * 86400,
-		2524608000ull + 58ull * 86400 + 86399, 2524608000ull + 59ull * 86400, 3155760000ull};
-	static const uint8_t modes[] = {0, 2, 4, 6};
-
-	(void)state;
-	for (unsigned i = 0; i < 4; i++) {
-		struct rig rig;
-
-		rig_init(&rig);
-		write_date(&rig, modes[i], EPOCH);
-		for (unsigned k = 0; k < sizeof(uptimes_s) / sizeof(uptimes_s[0]); k++) {
-			clock_advance(&rig.b.clock, uptimes_s[k] * SEC);
-			check_date(&rig, modes[i], EPOCH + (long long)uptimes_s[k]);
-			clock_advance(&rig.b.clock, uptimes_s[k] * SEC + SEC - 1);
-			check_date(&rig, modes[i], EPOCH + (long long)uptimes_s[k]);
-		}
-		rig_done(&rig);
-	}
-}
-
-/* Each day from 1900 to 2099, over both centuries' ends: a second before midnight, and midnight. */
-static void test_two_centuries(void **state)
-{
-	static const uint8_t modes[] = {0, 2, 4, 6};
-	const long long from = -2208988800ll, to = 4102444800ll; /* 1900-01-01, 2100-01-01 */
-	unsigned b = 0;
-	struct rig rig;
-
-	(void)state;
-	rig_init(&rig);
-	for (long long day = from; day < to; day += 86400, b++) {
-		uint64_t start = clock_now(&rig.b.clock) / SEC * SEC + SEC;
-
-		/* one day after another in one go, and now and then written afresh in another format */
-		if (day == from || b % 97 == 0) {
-			write_date(&rig, modes[b / 97 % 4], day + 86398);
-			clock_advance(&rig.b.clock, start);
-		} else {
-			clock_advance(&rig.b.clock, clock_now(&rig.b.clock) + 86399 * SEC);
-		}
-		check_date(&rig, modes[b / 97 % 4], day + 86399);
-		clock_advance(&rig.b.clock, clock_now(&rig.b.clock) + SEC);
-		check_date(&rig, modes[b / 97 % 4], day + 86400);
-	}
-	rig_done(&rig);
-}
-
-/* Any time of day and any uptime up to some centuries, nobody looking in between. */
-static void test_random_dates(void **state)
-{
-	static const uint8_t modes[] = {0, 2, 4, 6};
-	uint64_t seed = 3;
-
-	(void)state;
-	for (unsigned i = 0; i < 4000; i++) {
-		long long from =
-			-2208988800ll + ((long long)board_random(&seed) * 3 + board_random(&seed) % 3) % 6311433600ll;
-		uint64_t uptime_s = ((uint64_t)board_random(&seed) << 2) >> board_random(&seed) % 32;
-		uint8_t mode = modes[i % 4];
-		struct rig rig;
-
-		rig_init(&rig);
-		write_date(&rig, mode, from);
-		clock_advance(&rig.b.clock, uptime_s * SEC + board_random(&seed) % SEC);
-		check_date(&rig, mode, from + (long long)uptime_s);
-		rig_done(&rig);
-	}
-}
-
-/* After year 9999 comes 0000, a leap year as 400 years later. */
-static void test_end_of_years(void **state)
-{
-	struct rig rig;
-
-	(void)state;
-	rig_init(&rig);
-	write_date(&rig, 2, 253402300799ll); /* 9999-12-31 23:59:59, a Friday */
-	clock_advance(&rig.b.clock, SEC);
-	assert_int_equal(rd(&rig, 9), 0);
-	assert_int_equal(rd(&rig, 0x32), 0);
-	assert_int_equal(rd(&rig, 8), 1);
-	assert_int_equal(rd(&rig, 7), 1);
-	assert_int_equal(rd(&rig, 6), 7);
-	clock_advance(&rig.b.clock, SEC + 59 * 86400 * SEC);
-	assert_int_equal(rd(&rig, 8), 2);
-	assert_int_equal(rd(&rig, 7), 0x29);
-	clock_advance(&rig.b.clock, SEC + 60 * 86400 * SEC);
-	assert_int_equal(rd(&rig, 8), 3);
-	assert_int_equal(rd(&rig, 7), 1);
-	rig_done(&rig);
-}
+#include "tests/unit/rtc_rig.h"
 
 /* As it is at power-on: 24 hours, BCD, 1024 Hz, the virtual clock's date; RAM as it was preset. */
 static void test_power_on(void **state)
@@ -386,29 +209,6 @@ static void test_update_interrupt(void **state)
 	rig_done(&rig);
 }
 
-/* Sets the alarm, waits, and says after how many seconds it came; 0: not within two days. */
-static uint64_t alarm_after(uint8_t b, long long from, uint8_t hour, uint8_t minute, uint8_t second)
-{
-	uint64_t after = 0;
-	struct rig rig;
-
-	rig_init(&rig);
-	write_date(&rig, b, from);
-	wr(&rig, 5, hour);
-	wr(&rig, 3, minute);
-	wr(&rig, 1, second);
-	rd(&rig, 12);
-	wr(&rig, 11, b | 0x20);
-	clock_advance(&rig.b.clock, 2 * 86400 * SEC);
-	if (rig.b.rises[8]) {
-		assert_int_equal(rig.b.rise_ns[8] % SEC, 0);
-		after = rig.b.rise_ns[8] / SEC;
-		assert_int_equal(rd(&rig, 12) & 0xa0, 0xa0);
-	}
-	rig_done(&rig);
-	return after;
-}
-
 static void test_alarm(void **state)
 {
 	(void)state;
@@ -427,41 +227,9 @@ static void test_alarm(void **state)
 	assert_int_equal(alarm_after(2, EPOCH, 0xff, 0xff, 0x77), 0);
 }
 
-/* Whatever is written, time goes on with what some calendar has. */
-static void test_nonsense_dates(void **state)
-{
-	uint64_t seed = 7;
-
-	(void)state;
-	for (unsigned i = 0; i < 2000; i++) {
-		struct rig rig;
-
-		rig_init(&rig);
-		for (unsigned k = 0; k < 14; k++)
-			wr(&rig, (uint8_t)(board_random(&seed) % 14), (uint8_t)board_random(&seed));
-		wr(&rig, 0x32, (uint8_t)board_random(&seed));
-		wr(&rig, 10, 0x26);
-		wr(&rig, 11, 0x06);
-		clock_advance(&rig.b.clock, board_random(&seed) % 8 ? 2 * SEC : 3155760000ull * SEC);
-		assert_in_range(rd(&rig, 0), 0, 59);
-		assert_in_range(rd(&rig, 2), 0, 59);
-		assert_in_range(rd(&rig, 4), 0, 23);
-		assert_in_range(rd(&rig, 6), 1, 7);
-		assert_in_range(rd(&rig, 7), 1, 31);
-		assert_in_range(rd(&rig, 8), 1, 12);
-		assert_in_range(rd(&rig, 9), 0, 99);
-		assert_in_range(rd(&rig, 0x32), 0, 99);
-		rig_done(&rig);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_calendar),
-		cmocka_unit_test(test_two_centuries),
-		cmocka_unit_test(test_random_dates),
-		cmocka_unit_test(test_end_of_years),
 		cmocka_unit_test(test_power_on),
 		cmocka_unit_test(test_host_time),
 		cmocka_unit_test(test_update_in_progress),
@@ -470,7 +238,6 @@ int main(void)
 		cmocka_unit_test(test_no_periodic_rate),
 		cmocka_unit_test(test_update_interrupt),
 		cmocka_unit_test(test_alarm),
-		cmocka_unit_test(test_nonsense_dates),
 	};
 
 	return cmocka_run_group_tests_name("mc146818", tests, NULL, NULL);

@@ -18,6 +18,7 @@
 #include "bpf/hpet.h"
 #include "bpf/i8254.h"
 #include "bpf/pmtimer.h"
+#include "bpf/vga.h"
 #include "tests/bench/host_prog.h"
 #include "tests/bench/kernels.h"
 
@@ -30,16 +31,19 @@ extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 extern const uint8_t prog_i8254_start[], prog_i8254_end[];
 extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
 extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
+extern const uint8_t prog_vga_start[], prog_vga_end[];
 
 /* The programs' sources, compiled for the host, and their pages there. */
 extern struct ata_page ata_state;
 extern struct hpet_page hpet_state;
 extern struct i8254_page i8254_state;
 extern struct pm_page pm_state;
+extern struct vga_page vga_state;
 extern struct kernel_page kernel_state;
 int ata_regs(struct hr_io *io), ata_data(struct hr_io *io), ata_ctl(struct hr_io *io), hpet(struct hr_io *io),
 	pm(struct hr_io *io);
 int i8254(struct hr_io *io), port61(struct hr_io *io);
+int vga(struct hr_io *io), vga_crtc(struct hr_io *io), vga_status(struct hr_io *io);
 int arithmetic(struct hr_io *io), division(struct hr_io *io), branches(struct hr_io *io), memory(struct hr_io *io);
 int calls(struct hr_io *io), bits(struct hr_io *io);
 
@@ -95,6 +99,10 @@ static const struct item items[] = {
 	{"ata", "ata_data", "a word of a block", ata_data, &ata_state, {RD(ATA_DATA, 2)}, 1, false},
 	{"ata", "ata_data", "8 bytes of a rep ins", ata_data, &ata_state, {RD(ATA_DATA, 8)}, 1, false},
 	{"ata", "ata_ctl", "alternate status", ata_ctl, &ata_state, {RD(0, 1)}, 1, false},
+	{"vga", "vga_status", "input status 1", vga_status, &vga_state, {RD(0, 1)}, 1, true},
+	{"vga", "vga", "a colour of the palette", vga, &vga_state,
+		{RD(VGA_DAC_DATA, 1), RD(VGA_DAC_DATA, 1), RD(VGA_DAC_DATA, 1)}, 3, false},
+	{"vga", "vga_crtc", "cursor: index, data", vga_crtc, &vga_state, {WR(0, 1, 0x0f), WR(1, 1, 7)}, 2, false},
 	{"kernels", "arithmetic", "", arithmetic, &kernel_state, {{.value = 12345}}, 1, false},
 	{"kernels", "division", "", division, &kernel_state, {{.value = FROZEN_NS}}, 1, false},
 	{"kernels", "branches", "", branches, &kernel_state, {{.value = 1}}, 1, false},
@@ -114,6 +122,15 @@ static void fill_pages(void)
 	ata_state.s.len = UINT32_MAX; /* a block that does not end while this runs */
 	hpet_state.s.config = HPET_ENABLE_CNF;
 	pm_state.s.mask = 0xffffffff;
+	vga_state.s.timing = (struct vga_timing){.dot_hz = 28322000, /* mode 3 */
+		.scan_dots = 900,
+		.show_dots = 720,
+		.line_dots = 900,
+		.frame_dots = 900 * 449,
+		.lines = 449,
+		.show_lines = 400,
+		.retrace_line = 412,
+		.retrace_lines = 2};
 	for (unsigned i = 0; i < 3; i++) {
 		struct i8254_counter *c = &i8254_state.s.counters[i];
 
@@ -137,7 +154,7 @@ static struct accel_object *open_object(const char *name, const char *kernels)
 		const uint8_t *first, *end;
 	} images[] = {{"ata", prog_ata_start, prog_ata_end}, {"hpet", prog_hpet_start, prog_hpet_end},
 		{"i8254", prog_i8254_start, prog_i8254_end}, {"mc146818", prog_mc146818_start, prog_mc146818_end},
-		{"pmtimer", prog_pmtimer_start, prog_pmtimer_end}};
+		{"pmtimer", prog_pmtimer_start, prog_pmtimer_end}, {"vga", prog_vga_start, prog_vga_end}};
 	struct accel_object *obj = NULL;
 	struct accel_err err;
 	int rc = -1;

@@ -36,7 +36,7 @@ ACCEL := object mapdef elfcheck btfcheck reloc layout field insn disasm tnum ran
 	verify_insn verify_call verify_mem verify_report interp engine jit jit_alu jit_plan jit_x86 jit_mem runtime runtime_string page
 # `hotreg prog`: of the program, not of the library
 ACCEL_CMD := progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw progcmd_bench progcmd_bench_kernel rawprog sandbox
-VMM := options vm vm_run clock bus bus_check mem chardev event stats trace boot multiboot cpu_kvm kvm_state kvm_probe cpu_soft \
+VMM := options vm vm_run clock bus bus_check mem chardev event stats trace boot linux multiboot cpu_kvm kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
 VMM += ctl ctl_client top top_frame stats_json stats_text vm_stats vm_park control control_socket qmp qmp_cmd qmp_live
 VMM += soft_mem soft_insn soft_operand soft_stack soft_bits soft_intr soft_string
@@ -55,7 +55,7 @@ UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz test_verify_ke
 UNIT_TESTS += test_i8254 test_i8254_latch test_hpet test_piix4_pm test_mc146818 test_mc146818_calendar test_timer_programs test_timer_threads
 UNIT_TESTS += test_vga test_vga_mem test_vga_threads
 UNIT_TESTS += test_cpu_soft test_soft_insn
-UNIT_TESTS += test_multiboot test_boot test_kvm_probe test_cpu_kvm
+UNIT_TESTS += test_linux test_multiboot test_boot test_kvm_probe test_cpu_kvm
 UNIT_TESTS += test_jit test_jit_objects
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd test_rawprog
 
@@ -233,6 +233,10 @@ $(BUILD)/guest/smp_hpet.o: tests/guest/smp_hpet.c tests/guest/guest.h
 	$(CC) $(GUEST64_CFLAGS) -c -o $@ $<
 $(BUILD)/guest/smp_hpet.elf: $(BUILD)/guest/start64.o $(BUILD)/guest/smp_hpet.o tests/guest/guest.ld
 	ld -m elf_x86_64 --oformat elf64-x86-64 -z noexecstack -T tests/guest/guest.ld -o $@ $(filter %.o,$^)
+# For Linux guests in the nested bed.
+$(BUILD)/guest/guest_exit: tests/nested/guest_exit.c
+	@mkdir -p $(@D)
+	$(CC) -Os -Wall -Wextra -Werror -static -s -o $@ $<
 $(BUILD)/guest/grub.img: scripts/grub-image.sh tests/guest/grub.cfg
 	@mkdir -p $(@D)
 	scripts/grub-image.sh $@ tests/guest/grub.cfg
@@ -263,7 +267,7 @@ EQUIV_OBJS := $(addprefix $(BUILD)/tests/fuzz/,equiv.o equiv_world.o equiv_gen.o
 $(BUILD)/tests/fuzz/equiv: $(EQUIV_OBJS) $(LIB_OBJS) $(BUILD)/embed.o
 	$(CC) $(LDFLAGS) -Wl,--wrap=i8259_line,--wrap=engine_prepare -o $@ $^ $(LDLIBS)
 
-FUZZERS := fuzz_object fuzz_access fuzz_verify fuzz_jit fuzz_multiboot
+FUZZERS := fuzz_object fuzz_access fuzz_verify fuzz_jit fuzz_multiboot fuzz_linux
 FUZZ_SECONDS ?= 600
 EQUIV_ACCESSES ?= 100000000
 CHECK_FUZZ_SECONDS ?= 60

@@ -82,7 +82,7 @@ prepare() {
 	done
 	with_libs /bin/bash "$(command -v jq)" "$(command -v timeout)" /usr/bin/env
 	cp tests/nested/init.sh "$bed/initramfs/init"
-	for f in $(cat tests/nested/files.txt); do
+	for f in $(cat "${NESTED_FILES:-tests/nested/files.txt}"); do
 		f=${f/#build/$build}
 		[ -e "$f" ] || die "$f is missing: make all tests guests"
 		if file_is_program "$f"; then
@@ -95,17 +95,24 @@ prepare() {
 	done
 	[ ! -d /usr/share/seabios ] || cp -r --parents /usr/share/seabios "$bed/initramfs/"
 	cp "$bed/root/boot/vmlinuz-$release" "$bed/vmlinuz"
-	cp "$bed/vmlinuz" "$bed/initramfs/hotreg/vmlinuz" # a guest for the guest
+	# a guest for the guest: the same kernel, and busybox with an init of its own
+	cp "$bed/vmlinuz" "$bed/initramfs/hotreg/vmlinuz"
+	rm -rf "$bed/guest"
+	mkdir -p "$bed/guest"/{bin,dev,proc,sys,tmp}
+	cp "$bed/root/bin/busybox" "$bed/guest/bin/"
+	cp "$build/guest/guest_exit" "$bed/guest/bin/"
+	cp tests/nested/guest_init.sh "$bed/guest/init"
+	pack "$bed/guest" "$bed/initramfs/hotreg/guest.gz"
 }
 
 file_is_program() {
 	[ -x "$1" ] && [ "$(head -c 4 "$1" | tail -c 3)" = ELF ] && ldd "$1" >/dev/null 2>&1
 }
 
-pack() { # OUT
+pack() { # DIRECTORY OUT
 	local busybox
 	busybox=$(realpath "$bed/root/bin/busybox")
-	(cd "$bed/initramfs" && find . | LC_ALL=C sort | "$busybox" cpio -o -H newc 2>/dev/null) | gzip -1 >"$1"
+	(cd "$1" && find . | LC_ALL=C sort | "$busybox" cpio -o -H newc 2>/dev/null) | gzip -1 >"$2"
 	[ "${PIPESTATUS[*]}" = "0 0" ] || die "cannot pack the initramfs"
 }
 
@@ -126,7 +133,7 @@ check)
 	fi
 	prepare
 	cp "$list" "$bed/initramfs/hotreg/list.txt"
-	pack "$bed/initrd.gz"
+	pack "$bed/initramfs" "$bed/initrd.gz"
 	boot "hotreg.do=check" -serial stdio </dev/null 2>"$bed/qemu.log" | tr -d '\r' | tee "$bed/console.log" |
 		grep --line-buffered -aE '^(-- |   \[  |     |nested: )'
 	line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$bed/console.log") || {
@@ -138,14 +145,14 @@ check)
 	;;
 shell)
 	prepare
-	pack "$bed/initrd.gz"
+	pack "$bed/initramfs" "$bed/initrd.gz"
 	seconds=0 boot "hotreg.do=shell" -serial mon:stdio
 	;;
 run)
 	shift
 	prepare
 	echo "$*" >"$bed/initramfs/hotreg/command"
-	pack "$bed/initrd.gz"
+	pack "$bed/initramfs" "$bed/initrd.gz"
 	boot "hotreg.do=run" -serial stdio </dev/null 2>"$bed/qemu.log" | tr -d '\r' | tee "$bed/console.log" | sed -n '/^nested: begin$/,/^nested: end /p' |
 		grep -av '^nested: begin$' | grep -av '^nested: end '
 	status=$(sed -n 's/^nested: end \([0-9]*\)$/\1/p' "$bed/console.log")

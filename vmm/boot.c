@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vmm/linux.h"
 #include "vmm/multiboot.h"
 #include "vmm/options.h"
 #include "vmm/text.h"
@@ -30,6 +31,10 @@
 #define CR0_PE 0x1u
 #define CR0_ET 0x10u
 #define CR0_POWER_ON 0x60000010u /* CD, NW, ET */
+#define CR0_PG 0x80000000u
+#define CR4_PAE 0x20u
+#define EFER_LME 0x100u
+#define EFER_LMA 0x400u
 #define RFLAGS_FIXED 0x2u
 
 /* Descriptor attributes, in the form of struct cpu_seg. */
@@ -37,6 +42,7 @@
 #define ATTR_CODE16 0x09bu
 #define ATTR_DATA32 0xc93u
 #define ATTR_CODE32 0xc9bu
+#define ATTR_CODE64 0xa9bu
 #define ATTR_LDT 0x082u
 #define ATTR_TSS_BUSY 0x08bu
 
@@ -293,6 +299,89 @@ static int load_multiboot(
 	return 0;
 }
 
+/* ---- Linux ----------------------------------------------------------------------------------- */
+
+/* --initrd FILE, as high as the kernel allows. */
+static int load_initrd(struct guest_mem *mem, const char *path, const struct linux_image *img, uint32_t *at,
+	uint32_t *size, struct accel_err *err)
+{
+	uint64_t bytes, room = img->initrd_end > img->initrd_min ? img->initrd_end - img->initrd_min : 0;
+	int fd = open_file("initrd", path, &bytes, err);
+	int rc;
+
+	if (fd < 0)
+		return fd;
+	if (bytes > room) {
+		rc = err_fail(err, -ENOMEM,
+			"initrd %s (%llu bytes) does not fit between the kernel and the end of RAM: give more --mem",
+			path, (unsigned long long)bytes);
+		goto out;
+	}
+	*at = (img->initrd_end - (uint32_t)bytes) & ~(PAGE - 1);
+	if (*at < img->initrd_min)
+		*at = img->initrd_min;
+	*size = (uint32_t)bytes;
+	rc = read_whole(fd, mem_ptr(mem, *at, bytes), bytes, path, err);
+out:
+	close(fd);
+	return rc;
+}
+
+/* [LINUX-BOOT] 32-bit Boot Protocol and 64-bit Boot Protocol: the state at the entry. */
+static void linux_regs(const struct linux_image *img, struct cpu_regs *regs)
+{
+	const struct cpu_seg data = {.selector = 0x18, .limit = 0xffffffff, .attr = ATTR_DATA32};
+
+	*regs = (struct cpu_regs){
+		.gpr = {[CPU_RSI] = img->params},
+		.rip = img->entry,
+		.rflags = RFLAGS_FIXED,
+		.es = data,
+		.cs = {.selector = 0x10, .limit = 0xffffffff, .attr = img->is_64 ? ATTR_CODE64 : ATTR_CODE32},
+		.ss = data,
+		.ds = data,
+		.fs = data,
+		.gs = data,
+		.ldt = cpu_regs_reset.ldt,
+		.tr = cpu_regs_reset.tr,
+		.gdt = {.base = img->gdt, .limit = LINUX_GDT_BYTES - 1},
+		.cr0 = CR0_PE | CR0_ET,
+	};
+	if (img->is_64) {
+		regs->cr0 |= CR0_PG;
+		regs->cr3 = img->page_tables;
+		regs->cr4 = CR4_PAE;
+		regs->efer = EFER_LME | EFER_LMA;
+	}
+}
+
+static int load_linux(struct vm *vm, const uint8_t *file, uint64_t bytes, struct cpu_regs *regs, struct accel_err *err)
+{
+	const struct options *opt = vm->opt;
+	uint32_t initrd = 0, initrd_bytes = 0;
+	struct linux_image img;
+	struct accel_err why;
+	int rc;
+
+	if (!vm->cpu_ops->has_paging)
+		return err_fail(err, -ENOTSUP,
+			"%s is a Linux kernel, which needs paging: the %s CPU has none, use --cpu kvm", opt->kernel,
+			vm->cpu_ops->name);
+	rc = linux_load(&vm->mem, file, bytes, true, &img, &why);
+	if (rc)
+		return err_fail(err, rc, "cannot boot %s: %.300s", opt->kernel, why.text);
+	if (opt->initrd)
+		rc = load_initrd(&vm->mem, opt->initrd, &img, &initrd, &initrd_bytes, err);
+	if (rc)
+		return rc;
+	rc = linux_write_params(&vm->mem, file, bytes, opt->append ? opt->append : "", initrd, initrd_bytes,
+		options_has_vga(opt), &img, &why);
+	if (rc)
+		return err_fail(err, rc, "cannot boot %s: %.300s", opt->kernel, why.text);
+	linux_regs(&img, regs);
+	return 0;
+}
+
 static int load_kernel(struct vm *vm, struct cpu_regs *regs, struct accel_err *err)
 {
 	uint64_t bytes;
@@ -304,6 +393,8 @@ static int load_kernel(struct vm *vm, struct cpu_regs *regs, struct accel_err *e
 		return rc;
 	if (multiboot_find(file, bytes) >= 0)
 		rc = load_multiboot(vm, file, bytes, regs, err);
+	else if (linux_find(file, bytes))
+		rc = load_linux(vm, file, bytes, regs, err);
 	else if (bytes >= SELFMAG && memcmp(file, ELFMAG, SELFMAG) == 0)
 		rc = err_fail(err, -EINVAL,
 			"%s is an ELF file but no multiboot image: it has no multiboot-1 header in its first 8 KiB",
@@ -331,10 +422,11 @@ int boot_load(struct vm *vm, struct accel_err *err)
 	return rc;
 }
 
-bool boot_needs_long_mode(const struct options *opt)
+bool boot_needs_paging(const struct options *opt)
 {
-	uint8_t ident[EI_NIDENT];
-	bool is_elf64;
+	uint8_t start[0x210];
+	bool needs;
+	ssize_t n;
 	int fd;
 
 	if (!opt->kernel)
@@ -342,8 +434,8 @@ bool boot_needs_long_mode(const struct options *opt)
 	fd = open(opt->kernel, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return false;
-	is_elf64 = read(fd, ident, sizeof(ident)) == (ssize_t)sizeof(ident) && memcmp(ident, ELFMAG, SELFMAG) == 0 &&
-		   ident[EI_CLASS] == ELFCLASS64;
+	n = read(fd, start, sizeof(start));
 	close(fd);
-	return is_elf64;
+	needs = n > EI_CLASS && memcmp(start, ELFMAG, SELFMAG) == 0 && start[EI_CLASS] == ELFCLASS64;
+	return needs || (n > 0 && linux_find(start, (size_t)n));
 }

@@ -2,8 +2,8 @@
 /*
  * boot.h: puts the guest's first code into memory and vCPU 0 at its first instruction.
  *
- * Three ways: a BIOS image (no --kernel), a multiboot-1 ELF32 kernel with modules, or a flat
- * real-mode binary at 0x7c00. Files are hostile: every field is checked before it is used.
+ * A BIOS image (no --kernel), a multiboot-1 kernel with modules, a Linux bzImage with an initrd, or a flat
+ * real-mode binary at 0x7c00; which, the file's content tells. Files are hostile: every field is checked before it is used.
  */
 #ifndef VMM_BOOT_H
 #define VMM_BOOT_H
@@ -26,9 +26,9 @@ struct options;
 int boot_load(struct vm *vm, struct accel_err *err);
 
 /*
- * Whether the guest can only run on KVM, as far as its file tells (an ELF64 file is a long mode
- * kernel). Reads the first bytes of --kernel; false when there is none or it cannot be read.
+ * Whether the guest needs a CPU with paging, as far as its file tells (an ELF64 file is a long mode kernel; Linux).
+ * Reads the first bytes of --kernel; false when there is none or it cannot be read.
  */
-bool boot_needs_long_mode(const struct options *opt);
+bool boot_needs_paging(const struct options *opt);
 
 #endif

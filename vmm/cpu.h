@@ -41,6 +41,7 @@ extern const struct cpu_regs cpu_regs_reset;
 
 struct cpu_ops {
 	const char *name; /* "kvm", "soft", "script" */
+	bool has_paging;  /* and long mode */
 	/*
 	 * VM-wide set-up and teardown around the vCPUs. 0 or -errno with a line in err that says
 	 * what to do. setup fills vm->backend.

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "vmm/kvm_state.h"
+#include "vmm/options.h"
 #include "vmm/text.h"
 #include "vmm/vm.h"
 
@@ -305,7 +306,7 @@ static int kvm_create(struct vm *vm, unsigned index, struct cpu **out, struct ac
 			goto fail;
 		}
 	}
-	rc = kvm_set_cpuid(kv->kvm_fd, kc->fd, index, vm->cpu_count, vm->has_lapic, err);
+	rc = kvm_set_cpuid(kv->kvm_fd, kc->fd, index, vm->cpu_count, vm->has_lapic, !vm->opt->no_pv, err);
 	if (rc)
 		goto fail;
 	rc = kvm_power_on_save(kv->kvm_fd, kc->fd, vm->has_lapic, &kc->power_on);
@@ -550,6 +551,7 @@ static int kvm_reset(struct cpu *cpu)
 
 const struct cpu_ops cpu_kvm_ops = {
 	.name = "kvm",
+	.has_paging = true,
 	.setup = kvm_setup,
 	.teardown = kvm_teardown,
 	.create = kvm_create,

@@ -70,8 +70,8 @@ const struct cpu_ops *doctor_auto_cpu(const struct options *opt, char *why, size
 
 	if (opt->cpus > 1)
 		needs_kvm = "the guest has more than one vCPU";
-	else if (boot_needs_long_mode(opt))
-		needs_kvm = "the kernel is an ELF64 file, which means long mode";
+	else if (boot_needs_paging(opt))
+		needs_kvm = "the kernel needs paging or long mode (Linux, or an ELF64 file)";
 	kvm_probe_quick(&probe);
 	return doctor_pick_cpu(&probe, needs_kvm, why, why_bytes);
 }
@@ -227,7 +227,7 @@ int doctor_run(void)
 	doctor_pick_cpu(&probe, NULL, why, sizeof(why));
 	line("--cpu auto", "picks %s", why);
 	if (!probe.open_error)
-		line("", "(kvm for a kernel that is an ELF64 file, and for --cpus 2)");
+		line("", "(kvm for Linux and kernels that are ELF64 files, and for --cpus 2)");
 	line("--accel auto", "picks on=vmm");
 	kvm = !probe.open_error && probe.immediate_exit && probe.real_mode;
 	if (!soft && !kvm)

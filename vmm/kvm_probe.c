@@ -251,7 +251,7 @@ static bool vm_new(struct probe_vm *p, const uint8_t *guest, char *reason, size_
 	if (p->vcpu_fd < 0)
 		goto fail;
 	p->run = mmap(NULL, (size_t)run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, p->vcpu_fd, 0);
-	if (p->run == MAP_FAILED || kvm_set_cpuid(p->kvm_fd, p->vcpu_fd, 0, 1, false, &err))
+	if (p->run == MAP_FAILED || kvm_set_cpuid(p->kvm_fd, p->vcpu_fd, 0, 1, false, false, &err))
 		goto fail;
 	regs.cs.selector = 0;
 	regs.cs.base = 0;

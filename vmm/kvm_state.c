@@ -5,6 +5,7 @@
  * The power-on state is read from KVM itself while the vCPU is new, and written back on a system
  * reset, so no table of reset values can be wrong; the TSC alone goes on counting.
  */
+#include <asm/kvm_para.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,7 +23,12 @@
 #define CR0_PE 0x1u
 #define CR0_TS 0x8u
 #define EFER_LMA 0x400u
-#define CPUID_OWN_LEAVES 3
+#define CPUID_OWN_LEAVES 4
+#define CPUID_HYPERVISOR 0x40000000u
+/* What of KVM's paravirtual features a guest is offered: its clock, and no delay after port accesses. */
+#define PV_FEATURES                                                                                                    \
+	(1u << KVM_FEATURE_CLOCKSOURCE | 1u << KVM_FEATURE_NOP_IO_DELAY | 1u << KVM_FEATURE_CLOCKSOURCE2 |             \
+		1u << KVM_FEATURE_CLOCKSOURCE_STABLE_BIT)
 
 int kvm_open(struct accel_err *err)
 {
@@ -106,8 +112,29 @@ static int disable_apic(int vcpu_fd)
 	return ioctl(vcpu_fd, KVM_SET_SREGS, &s);
 }
 
-int kvm_set_cpuid(int kvm_fd, int vcpu_fd, unsigned index, unsigned cpus, bool has_lapic, struct accel_err *err)
+/*
+ * 0x40000000: who the hypervisor is. With paravirtual features KVM's own signature and their leaf, else
+ * "hotreg VMM" and nothing behind it. Returns how many leaves.
+ */
+static unsigned hypervisor_leaves(struct kvm_cpuid_entry2 *out, uint32_t pv_features)
 {
+	const char *name = pv_features ? "KVMKVMKVM\0\0\0" : "hotreg VMM\0\0";
+
+	out[0] = (struct kvm_cpuid_entry2){
+		.function = CPUID_HYPERVISOR, .eax = CPUID_HYPERVISOR + (pv_features ? 1 : 0)};
+	memcpy(&out[0].ebx, name, 4);
+	memcpy(&out[0].ecx, name + 4, 4);
+	memcpy(&out[0].edx, name + 8, 4);
+	if (!pv_features)
+		return 1;
+	out[1] = (struct kvm_cpuid_entry2){.function = CPUID_HYPERVISOR + 1, .eax = pv_features};
+	return 2;
+}
+
+int kvm_set_cpuid(
+	int kvm_fd, int vcpu_fd, unsigned index, unsigned cpus, bool has_lapic, bool has_pv, struct accel_err *err)
+{
+	uint32_t pv_features = 0;
 	struct kvm_cpuid2 *id = calloc(1, sizeof(*id) + KVM_MAX_CPUID * sizeof(id->entries[0]));
 	bool has_deadline = ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	unsigned kept = 0;
@@ -121,6 +148,8 @@ int kvm_set_cpuid(int kvm_fd, int vcpu_fd, unsigned index, unsigned cpus, bool h
 		goto out;
 	}
 	for (unsigned i = 0; i < id->nent; i++) {
+		if (has_pv && id->entries[i].function == CPUID_HYPERVISOR + 1)
+			pv_features = id->entries[i].eax & PV_FEATURES;
 		if (leaf_is_hidden(id->entries[i].function))
 			continue;
 		id->entries[kept] = id->entries[i];
@@ -137,12 +166,7 @@ int kvm_set_cpuid(int kvm_fd, int vcpu_fd, unsigned index, unsigned cpus, bool h
 			.ecx = level | (level + 1) << 8,
 			.edx = index,
 		};
-	/* The hypervisor leaf: a name, "hotreg VMM", and no features behind it. */
-	id->entries[kept] = (struct kvm_cpuid_entry2){.function = 0x40000000, .eax = 0x40000000};
-	memcpy(&id->entries[kept].ebx, "hotr", 4);
-	memcpy(&id->entries[kept].ecx, "eg V", 4);
-	memcpy(&id->entries[kept].edx, "MM\0\0", 4);
-	kept++;
+	kept += hypervisor_leaves(id->entries + kept, pv_features);
 	id->nent = kept;
 	if (ioctl(vcpu_fd, KVM_SET_CPUID2, id) < 0)
 		rc = err_fail(err, -errno, "KVM_SET_CPUID2: %s", strerror(errno));

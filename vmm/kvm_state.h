@@ -37,10 +37,11 @@ int kvm_open(struct accel_err *err);
 
 /*
  * Gives the vCPU what KVM supports, less what is not there: its own APIC id, `cpus` of one package,
- * no APIC at all without a local APIC in the kernel, and none of KVM's paravirtual devices, so
- * that guests use the machine's timers. The same in every accel mode.
+ * no APIC at all without a local APIC in the kernel; has_pv: KVM's clock, but no other paravirtual device. The
+ * same in every accel mode.
  */
-int kvm_set_cpuid(int kvm_fd, int vcpu_fd, unsigned index, unsigned cpus, bool has_lapic, struct accel_err *err);
+int kvm_set_cpuid(
+	int kvm_fd, int vcpu_fd, unsigned index, unsigned cpus, bool has_lapic, bool has_pv, struct accel_err *err);
 
 int kvm_get_regs(int vcpu_fd, struct cpu_regs *regs); /* 0 or -errno */
 int kvm_set_regs(int vcpu_fd, const struct cpu_regs *regs);

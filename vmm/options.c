@@ -236,6 +236,13 @@ static int set_timeout(struct parser *p, char *value)
 	return 0;
 }
 
+static int set_no_pv(struct parser *p, char *value)
+{
+	(void)value;
+	p->opt->no_pv = true;
+	return 0;
+}
+
 static int set_quiet(struct parser *p, char *value)
 {
 	(void)value;
@@ -280,6 +287,7 @@ static const struct option_row rows[] = {
 		"write every access as the devices saw it; --cpu script=FILE replays it"},
 	{"--qmp", VALUE, false, set_qmp, "unix:PATH", "listen there for QMP clients and `hotreg ctl`"},
 	{"--timeout", VALUE, false, set_timeout, "SECONDS", "end the VM after that time, with status 124"},
+	{"--no-pv", NO_VALUE, false, set_no_pv, "", "hide KVM's paravirtual clock: the guest uses the chips"},
 	{"--quiet", NO_VALUE, false, set_quiet, "", "no notices on standard error"},
 };
 #define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))

@@ -281,13 +281,13 @@ static void test_elf_without_header(void **state)
 	(void)state;
 	t.opt.kernel = "/proc/self/exe"; /* an ELF64 file for certain */
 	refused("no multiboot image");
-	assert_true(boot_needs_long_mode(&t.opt));
+	assert_true(boot_needs_paging(&t.opt));
 	t.opt.kernel = kernel();
-	assert_false(boot_needs_long_mode(&t.opt));
+	assert_false(boot_needs_paging(&t.opt));
 	t.opt.kernel = "/nonexistent";
-	assert_false(boot_needs_long_mode(&t.opt));
+	assert_false(boot_needs_paging(&t.opt));
 	t.opt.kernel = NULL;
-	assert_false(boot_needs_long_mode(&t.opt));
+	assert_false(boot_needs_paging(&t.opt));
 }
 
 /* --cpu auto, as docs and header say. */

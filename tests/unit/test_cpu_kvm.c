@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "vmm/kvm_state.h"
+#include "vmm/options.h"
 #include "vmm/vm.h"
 
 #define MIB 0x100000ull
@@ -250,12 +251,15 @@ static bool has_kvm(void)
 	return false;
 }
 
+static struct options options = {.no_pv = true};
+
 /* Makes the VM; false (and a printed reason) where there is no KVM. */
 static bool start(unsigned cpus, const void *rom, size_t rom_bytes)
 {
 	if (!has_kvm())
 		return false;
 	memset(&t, 0, sizeof(t));
+	t.vm.opt = &options;
 	bus_hot_none(&t.vm.bus);
 	pthread_mutex_init(&t.lock, NULL);
 	t.vm.cpu_count = cpus;
@@ -817,6 +821,30 @@ static void test_cpuid(void **state)
 	finish();
 }
 
+GUEST16(g_pv, "movl $0x40000000,%eax\ncpuid\nmovl %eax,0x2000\nmovl %ebx,0x2004\nmovl %ecx,0x2008\nmovl %edx,0x200c\n"
+	      "movl $0x40000001,%eax\ncpuid\nmovl %eax,0x2010\n" END);
+
+/* KVM's clock, when it is offered: its signature, and a subset of its features that has no device behind it. */
+static void test_pv(void **state)
+{
+	const uint32_t clock = 1u << 0 | 1u << 3, allowed = clock | 1u << 1 | 1u << 24;
+
+	(void)state;
+	options.no_pv = false;
+	START();
+	run16(g_pv);
+	options.no_pv = true;
+	if (peek(0x2000, 4) == 0x40000000) { /* a KVM without the leaf: as with --no-pv */
+		finish();
+		return;
+	}
+	assert_int_equal(peek(0x2000, 4), 0x40000001);
+	assert_memory_equal(ram(0x2004), "KVMKVMKVM\0\0\0", 12);
+	assert_int_equal(peek(0x2010, 4) & ~allowed, 0);
+	assert_int_not_equal(peek(0x2010, 4) & clock, 0);
+	finish();
+}
+
 /* ---- two vCPUs ---- */
 
 /* vCPU 0 copies the trampoline to 0x8000, sends INIT and SIPI, and waits; vCPU 1 answers by a port. */
@@ -884,6 +912,7 @@ static void test_old_kvm_second_cpu(void **state)
 	if (!has_kvm())
 		skip();
 	memset(&t, 0, sizeof(t));
+	t.vm.opt = &options;
 	bus_hot_none(&t.vm.bus);
 	t.vm.cpu_count = 2;
 	assert_int_equal(mem_init(&t.vm.mem, 4 * MIB), 0);
@@ -922,6 +951,7 @@ int main(void)
 		cmocka_unit_test(test_regs),
 		cmocka_unit_test(test_int_n),
 		cmocka_unit_test(test_cpuid),
+		cmocka_unit_test(test_pv),
 		cmocka_unit_test(test_second_cpu),
 		OLD(test_masked),
 		OLD(test_halt),

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # man.sh: the man pages agree with what is there: each long option and command of `hotreg --help`, `hotreg run --help`
-# and `hotreg prog --help` is in hotreg(1), and no other; each function of accel.h is in libhotreg-accel(3) with its
+# and those of prog, ctl, stats and top is in hotreg(1), and no other; each function of accel.h is in libhotreg-accel(3) with its
 # very declaration, and no other. Then groff and mandoc, whichever are here, must have nothing to say. Status 0, 1, or
 # 77 if all agrees but neither of the two is here. BUILD (default build) can be set.
 set -u
@@ -21,7 +21,7 @@ same() {
 # ---- hotreg(1) -----------------------------------------------------------------------------------
 
 page=man/hotreg.1
-for help in --help "run --help" "prog --help"; do
+for help in --help "run --help" "prog --help" "ctl --help" "stats --help" "top --help"; do
 	# shellcheck disable=SC2086  # words on purpose
 	"$build/hotreg" $help >>"$work/help" || { echo "man: hotreg $help fails"; exit 1; }
 done
@@ -33,6 +33,11 @@ same "options of hotreg(1)" "$work/in_page" "$work/options"
 grep -oE 'hotreg prog [a-z|]+' "$work/help" | sed 's/.* //' | tr '|' '\n' | sort -u >"$work/commands"
 grep -oE '^\.It Nm Cm prog [a-z]+' "$page" | sed 's/.* //' | sort -u >"$work/in_page"
 same "commands of hotreg prog" "$work/in_page" "$work/commands"
+# The commands of ctl, with the second word of those that have two.
+"$build/hotreg" ctl --help | sed -nE 's/^  (prog [a-z]+|[a-z]+) .*/\1/p' | sort -u >"$work/commands"
+sed -n '/^\.Sh CONTROLLING A GUEST/,/^\.Sh FILES/p' "$page" |
+	sed -nE 's/^\.It Cm (prog [a-z]+|[a-z]+)( .*)?$/\1/p' | sort -u >"$work/in_page"
+same "commands of hotreg ctl" "$work/in_page" "$work/commands"
 # The exit statuses of run.
 sed -n '/^Exit status:/,/^usage/s/^ *\([0-9]\+\|odd\)  .*/\1/p' "$work/help" | sort >"$work/statuses"
 sed -n '/^\.Sh EXIT STATUS/,/^\.El/s/^\.It //p' "$page" | sort >"$work/in_page"

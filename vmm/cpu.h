@@ -62,8 +62,7 @@ struct cpu_ops {
 	int (*set_regs)(struct cpu *cpu, const struct cpu_regs *regs);
 	/*
 	 * Optional: keep the time that the vCPU itself knows (time stamp counter, local APIC) from
-	 * pause to resume. The vCPU is not in run(), and no reset comes in between but with the
-	 * state of the pause lost.
+	 * pause to resume. The vCPU is not in run(); a reset in between is not undone by resume.
 	 */
 	void (*pause)(struct cpu *cpu);
 	void (*resume)(struct cpu *cpu);

@@ -41,6 +41,8 @@ struct kvm_vm {
 	int kvm_fd, vm_fd;
 	size_t run_bytes;
 	bool has_readonly;
+	/* any thread */
+	_Atomic bool told_tsc; /* that it cannot be set */
 	/* vm->mem.lock */
 	struct mem_region slots[MAX_SLOTS]; /* bytes == 0: a free slot */
 };
@@ -53,6 +55,9 @@ struct kvm_cpu {
 	struct kvm_run *run;
 	size_t run_bytes;
 	struct kvm_power_on power_on;
+	/* while no vCPU runs */
+	struct kvm_pause pause;
+	bool is_paused; /* pause is to be put back */
 	/* any thread */
 	_Atomic int tid; /* of the thread inside run(), else 0 */
 	/* the vCPU's thread */
@@ -538,12 +543,33 @@ static int kvm_op_set_regs(struct cpu *cpu, const struct cpu_regs *regs)
 	return kvm_set_regs(((struct kvm_cpu *)cpu)->fd, regs);
 }
 
+static void kvm_pause(struct cpu *cpu)
+{
+	struct kvm_cpu *kc = (struct kvm_cpu *)cpu;
+
+	kvm_pause_save(kc->fd, cpu->vm->has_lapic, &kc->pause);
+	kc->is_paused = true;
+}
+
+static void kvm_resume(struct cpu *cpu)
+{
+	struct kvm_cpu *kc = (struct kvm_cpu *)cpu;
+	struct kvm_vm *kv = cpu->vm->backend;
+
+	if (kc->is_paused && !kvm_pause_restore(kc->fd, &kc->pause) && !cpu->vm->opt->quiet &&
+		!atomic_exchange(&kv->told_tsc, true))
+		fprintf(stderr, "hotreg: this host's KVM does not let the time stamp counter be set: for the guest it "
+				"went on during the stop\n");
+	kc->is_paused = false;
+}
+
 static int kvm_reset(struct cpu *cpu)
 {
 	struct kvm_cpu *kc = (struct kvm_cpu *)cpu;
 
 	kc->held_vector = -1;
 	kc->is_halted = false;
+	kc->is_paused = false; /* what was paused is gone */
 	kc->run->ready_for_interrupt_injection = 0;
 	kc->run->request_interrupt_window = 0;
 	return kvm_power_on_restore(kc->fd, &kc->power_on);
@@ -560,5 +586,7 @@ const struct cpu_ops cpu_kvm_ops = {
 	.kick = kvm_kick,
 	.get_regs = kvm_op_get_regs,
 	.set_regs = kvm_op_set_regs,
+	.pause = kvm_pause,
+	.resume = kvm_resume,
 	.reset = kvm_reset,
 };

@@ -19,6 +19,7 @@
 
 #define MSR_IA32_TSC 0x10
 #define MSR_IA32_TSC_ADJUST 0x3b
+#define MSR_IA32_TSC_DEADLINE 0x6e0
 #define APIC_BASE_ENABLE 0x800u
 #define CR0_PE 0x1u
 #define CR0_TS 0x8u
@@ -404,6 +405,63 @@ void kvm_power_on_free(struct kvm_power_on *state)
 {
 	free(state->msrs);
 	state->msrs = NULL;
+}
+
+/* ---- pause ----------------------------------------------------------------------------------- */
+
+struct one_msr {
+	struct kvm_msrs head;
+	struct kvm_msr_entry entry;
+};
+
+static bool msr_get(int vcpu_fd, uint32_t index, uint64_t *value)
+{
+	struct one_msr one;
+
+	memset(&one, 0, sizeof(one));
+	one.head.nmsrs = 1;
+	one.entry.index = index;
+	if (ioctl(vcpu_fd, KVM_GET_MSRS, &one) != 1)
+		return false;
+	*value = one.entry.data;
+	return true;
+}
+
+static void msr_set(int vcpu_fd, uint32_t index, uint64_t value)
+{
+	struct one_msr one;
+
+	memset(&one, 0, sizeof(one));
+	one.head.nmsrs = 1;
+	one.entry.index = index;
+	one.entry.data = value;
+	(void)ioctl(vcpu_fd, KVM_SET_MSRS, &one);
+}
+
+void kvm_pause_save(int vcpu_fd, bool has_lapic, struct kvm_pause *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->has_tsc = msr_get(vcpu_fd, MSR_IA32_TSC, &out->tsc);
+	out->has_lapic = has_lapic && ioctl(vcpu_fd, KVM_GET_LAPIC, &out->lapic) == 0;
+	/* 0: the timer is in another mode, or not armed */
+	out->has_deadline = has_lapic && msr_get(vcpu_fd, MSR_IA32_TSC_DEADLINE, &out->deadline) && out->deadline != 0;
+}
+
+/* The counter first: the APIC's timer is armed anew by it. */
+bool kvm_pause_restore(int vcpu_fd, const struct kvm_pause *state)
+{
+	uint64_t before = 0, after = 0;
+	bool went_back = true;
+
+	if (state->has_tsc && msr_get(vcpu_fd, MSR_IA32_TSC, &before)) {
+		msr_set(vcpu_fd, MSR_IA32_TSC, state->tsc);
+		went_back = msr_get(vcpu_fd, MSR_IA32_TSC, &after) && after < before;
+	}
+	if (state->has_lapic)
+		(void)ioctl(vcpu_fd, KVM_SET_LAPIC, &state->lapic);
+	if (state->has_deadline)
+		msr_set(vcpu_fd, MSR_IA32_TSC_DEADLINE, state->deadline);
+	return went_back;
 }
 
 /* ---- why KVM gave up ------------------------------------------------------------------------ */

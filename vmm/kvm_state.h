@@ -32,6 +32,13 @@ struct kvm_power_on {
 	struct kvm_msrs *msrs; /* allocated */
 };
 
+/* The time that a vCPU itself keeps, from a pause to its end. */
+struct kvm_pause {
+	bool has_tsc, has_lapic, has_deadline;
+	uint64_t tsc, deadline;
+	struct kvm_lapic_state lapic; /* with the count at which its timer stood */
+};
+
 /* Opens /dev/kvm and checks the API version. The descriptor, or -errno with the remedy in err. */
 int kvm_open(struct accel_err *err);
 
@@ -49,6 +56,14 @@ int kvm_set_regs(int vcpu_fd, const struct cpu_regs *regs);
 int kvm_power_on_save(int kvm_fd, int vcpu_fd, bool has_lapic, struct kvm_power_on *out);
 int kvm_power_on_restore(int vcpu_fd, const struct kvm_power_on *state);
 void kvm_power_on_free(struct kvm_power_on *state);
+
+/*
+ * Takes it, and puts it back: the time stamp counter and the local APIC's timer go on where they stood. What
+ * KVM will not tell stays as it is. A reset in between is not undone: the caller forgets the state then.
+ * restore returns false when KVM takes the counter's value and goes on as before, as some do.
+ */
+void kvm_pause_save(int vcpu_fd, bool has_lapic, struct kvm_pause *out);
+bool kvm_pause_restore(int vcpu_fd, const struct kvm_pause *state);
 
 /* After KVM_RUN ended in an error exit: says what happened and what to do. Returns -EIO. */
 int kvm_explain(int vcpu_fd, const struct kvm_run *run, const struct guest_mem *mem, struct accel_err *err);

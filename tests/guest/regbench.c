@@ -17,7 +17,7 @@
 #define FREE_ADDR 0xfebf0000u
 #define MAX_ROUNDS 201
 
-enum op { OP_INB, OP_INL, OP_READL, OP_LATCH };
+enum op { OP_INB, OP_INL, OP_READL, OP_LATCH, OP_INDEX };
 
 struct reg {
 	const char *name;
@@ -31,6 +31,7 @@ static const struct reg regs[] = {
 	{"floor_inl", OP_INL, FREE_PORT, -1},
 	{"floor_mmio", OP_READL, FREE_ADDR, -1},
 	{"floor_outb_inb_inb", OP_LATCH, FREE_PORT, -1},
+	{"floor_outb_inb", OP_INDEX, FREE_PORT, -1},
 	{"hpet_counter", OP_READL, HPET + 0xf0, 2},
 	{"hpet_capabilities", OP_READL, HPET + 0x00, 2},
 	{"hpet_configuration", OP_READL, HPET + 0x10, 2},
@@ -38,6 +39,7 @@ static const struct reg regs[] = {
 	{"pit_count", OP_INB, 0x40, 0},
 	{"pit_latch_and_read", OP_LATCH, 0x40, 3},
 	{"port61", OP_INB, 0x61, 0},
+	{"rtc_seconds", OP_INDEX, 0x70, 4},
 	{"ide_status", OP_INB, 0x1f7, 0},
 	{"ide_alternate_status", OP_INB, 0x3f6, 0},
 	{"ide_sector_count", OP_INB, 0x1f2, 0},
@@ -68,7 +70,7 @@ static void sort(uint32_t *v, uint32_t n)
 /* Accesses that one operation makes. */
 static uint32_t op_accesses(enum op op)
 {
-	return op == OP_LATCH ? 3 : 1;
+	return op == OP_LATCH ? 3 : op == OP_INDEX ? 2 : 1;
 }
 
 static uint32_t measure(const struct reg *r, uint32_t reads)
@@ -93,6 +95,12 @@ static uint32_t measure(const struct reg *r, uint32_t reads)
 			outb((uint16_t)(r->addr + 3), 0x00); /* counter latch command, counter 0 */
 			inb((uint16_t)r->addr);
 			inb((uint16_t)r->addr);
+		}
+		break;
+	case OP_INDEX:
+		for (uint32_t i = reads; i; i--) {
+			outb((uint16_t)r->addr, 0x00); /* the clock's register 0, seconds */
+			inb((uint16_t)(r->addr + 1));
 		}
 		break;
 	}
@@ -120,12 +128,18 @@ static uint32_t pit_latched(void)
 	return low | (uint32_t)inb(0x40) << 8;
 }
 
+static uint8_t rtc_seconds(void)
+{
+	outb(0x70, 0x00);
+	return inb(0x71);
+}
+
 /* Each counter moves and never goes back; the PM timer says when a pause was too long to tell. */
 static void check_counters(uint32_t reads)
 {
 	uint32_t hpet = readl(HPET + 0xf0), pm = inl(PM_TIMER) & 0xffffff, pit = pit_latched();
 	uint32_t hpet0 = hpet, pm0 = pm, pit0 = pit, toggles = 0, port61 = inb(0x61) & 0x10, checked = 0;
-	uint8_t status = inb(0x1f7);
+	uint8_t status = inb(0x1f7), seconds = rtc_seconds(), later;
 
 	for (uint32_t i = 0; i < reads; i++) {
 		uint32_t hpet1 = readl(HPET + 0xf0), pit1 = pit_latched(), pm1 = inl(PM_TIMER) & 0xffffff;
@@ -150,6 +164,9 @@ static void check_counters(uint32_t reads)
 		pm = pm1;
 		pit = pit1;
 	}
+	later = rtc_seconds();
+	if (later > 0x59 || (later & 15) > 9) /* BCD */
+		fail("the clock's seconds make no sense", seconds, later);
 	if (hpet == hpet0)
 		fail("HPET counter stands still", hpet0, hpet);
 	if (pm == pm0)

@@ -106,6 +106,20 @@ struct reg_name {
 #define RANGE_MERGE 0x2u
 
 /*
+ * A run of bytes in a range whose writes may be deferred: with KVM they do not exit then but wait in a queue, and
+ * reach write() or the program later, in guest order, before anything else looks at the device (vmm/deferred.h).
+ *
+ * A device may declare one only if *every* access size that fits inside it, at any place in it, is a plain store until
+ * another register is touched: it moves no interrupt line, arms no timer, calls nobody, does not depend on the time
+ * or on the vCPU, and has the same result, ignored or not, at every moment until the next access that is not deferred,
+ * the next timer callback and the next reset. An access that begins or ends outside is never deferred.
+ * (0xcf8 is no zone: a byte write to 0xcf9 fits inside and resets the machine.) A list ends with len 0.
+ */
+struct range_zone {
+	uint32_t offset, len; /* bytes */
+};
+
+/*
  * A run of addresses on one bus that belongs to one device. A later registration lies over an
  * earlier one. read() sets req->io.result, write() takes req->io.value; req->io.offset and .size
  * say what: the size is a power of two, at most `width`, aligned (on MMIO) and inside the range.
@@ -126,11 +140,12 @@ struct range {
 	 */
 	void (*read_string)(struct device *dev, struct io_req *req);
 	void (*write_string)(struct device *dev, struct io_req *req);
-	const struct reg_name *regs; /* may be NULL */
-	struct accel_slot *slot;     /* where programs attach; NULL: models only */
-	struct range_stats *stats;   /* NULL without --stats */
-	uint16_t sizes;		     /* bit n: accesses of n bytes may be taken whole; set by bus_add() from width */
-	uint8_t index;		     /* in the bus's tables; set by bus_add() */
+	const struct reg_name *regs;	   /* may be NULL */
+	const struct range_zone *deferred; /* writes that may be deferred; may be NULL, lives as long as the bus */
+	struct accel_slot *slot;	   /* where programs attach; NULL: models only */
+	struct range_stats *stats;	   /* NULL without --stats */
+	uint16_t sizes; /* bit n: accesses of n bytes may be taken whole; set by bus_add() from width */
+	uint8_t index;	/* in the bus's tables; set by bus_add() */
 	/* bus.lock for writing; read without (atomic) */
 	uint64_t base;
 	bool mapped;

@@ -223,11 +223,21 @@ static void place(struct bus *bus, struct range *range, bool mapped, uint64_t ba
 		update_ports(bus, base, range_last(range));
 }
 
+/* A FIFO's data port stores nothing plainly. */
+static void check_zones(const struct range *range)
+{
+	for (const struct range_zone *z = range->deferred; z && z->len; z++) {
+		assert(z->offset < range->len && z->len <= range->len - z->offset);
+		assert(!(range->flags & RANGE_FIFO));
+	}
+}
+
 struct range *bus_add(struct bus *bus, const struct range *proto)
 {
 	struct range *range = NULL;
 
 	assert(proto->len > 0 && proto->dev);
+	check_zones(proto);
 	assert(proto->width == 1 || proto->width == 2 || proto->width == 4 || proto->width == 8);
 	pthread_mutex_lock(&bus->lock);
 	if (bus->range_count < BUS_MAX_RANGES)

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test_timer_threads.c: two vCPUs on one timer chip, on the host's clock, one reading through the
- * program, the other reprogramming through the model. Run under ThreadSanitizer too. The reader
- * never sees a torn counter or one that steps back.
+ * test_timer_threads.c: two threads on one timer chip, on the host's clock, one reading through the
+ * program, the other in the model. Run under ThreadSanitizer too. The reader never sees a torn
+ * counter or one that steps back, and no interrupt flag is lost.
  */
 #include "tests/unit/board.h"
 
 #include "devices/hpet.h"
 #include "devices/i8254.h"
+#include "devices/mc146818.h"
 
 #define ROUNDS 20000
 
 extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 extern const uint8_t prog_i8254_start[], prog_i8254_end[];
+extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
 
 struct rig {
 	struct clock clock;
@@ -21,7 +23,7 @@ struct rig {
 	struct accel_object *obj;
 	struct range *range;
 	_Atomic bool done;
-	uint64_t wrong; /* the reader's, read after it has been joined */
+	uint64_t wrong; /* what the reader counted, looked at after it has been joined */
 };
 
 static uint64_t io(
@@ -113,6 +115,100 @@ static void test_hpet_counter_never_steps_back(void **state)
 	rig_done(&rig);
 }
 
+#define PERIOD 1000
+
+/* A periodic comparator is the next match after the counter, whoever has looked last. */
+static void *read_comparator(void *opaque)
+{
+	struct rig *rig = opaque;
+	uint64_t before, comparator, after;
+
+	while (!rig->done) {
+		before = io(rig, 1, IO_MMIO, HPET_BASE + 0xf0, 8, false, 0);
+		comparator = io(rig, 1, IO_MMIO, HPET_BASE + 0x148, 8, false, 0);
+		after = io(rig, 1, IO_MMIO, HPET_BASE + 0xf0, 8, false, 0);
+		if (comparator <= before || comparator > after + PERIOD || comparator % PERIOD)
+			rig->wrong++;
+	}
+	return NULL;
+}
+
+static void test_hpet_comparator_is_whole(void **state)
+{
+	static const struct irq_line nowhere[HPET_GSIS];
+	pthread_t reader;
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig);
+	rig.dev = hpet_create(&rig.bus, &rig.clock, nowhere, 0);
+	assert_non_null(rig.dev);
+	rig_attach(&rig, "hpet", prog_hpet_start, prog_hpet_end, ACCEL_PURE);
+	io(&rig, 0, IO_MMIO, HPET_BASE + 0x140, 4, true, 0x48);
+	io(&rig, 0, IO_MMIO, HPET_BASE + 0x148, 8, true, PERIOD);
+	io(&rig, 0, IO_MMIO, HPET_BASE + 0x10, 4, true, 1);
+	assert_int_equal(pthread_create(&reader, NULL, read_comparator, &rig), 0);
+	for (unsigned i = 0; i < ROUNDS; i++)
+		io(&rig, 0, IO_MMIO, HPET_BASE + 0x20, 4, true, 7); /* the model deals with the matches so far */
+	rig.done = true;
+	pthread_join(reader, NULL);
+	assert_int_equal(rig.wrong, 0);
+	rig_done(&rig);
+}
+
+/* Register C until the other thread is done; how often it said IRQF. */
+static void *read_flags(void *opaque)
+{
+	struct rig *rig = opaque;
+
+	while (!rig->done)
+		rig->wrong += io(rig, 1, IO_PIO, 0x71, 1, false, 0) >> 7;
+	return NULL;
+}
+
+struct line {
+	_Atomic unsigned rises;
+	bool level; /* the device's mutex is held */
+};
+
+static void line_set(void *opaque, unsigned pin, bool level)
+{
+	struct line *line = opaque;
+
+	(void)pin;
+	line->rises += level && !line->level;
+	line->level = level;
+}
+
+/* Periodic interrupts at 8192 Hz: between two of them register C has been read with IRQF, by either way. */
+static void test_clock_loses_no_flag(void **state)
+{
+	struct line line = {0};
+	pthread_t reader;
+	struct rig rig;
+	uint64_t until_ns;
+
+	(void)state;
+	rig_init(&rig);
+	rig.dev = mc146818_create(&rig.bus, &rig.clock, (struct irq_line){.set = line_set, .opaque = &line});
+	assert_non_null(rig.dev);
+	rig_attach(&rig, "mc146818", prog_mc146818_start, prog_mc146818_end, ACCEL_STATEFUL);
+	io(&rig, 0, IO_PIO, 0x70, 1, true, 0x0a);
+	io(&rig, 0, IO_PIO, 0x71, 1, true, 0x23);
+	io(&rig, 0, IO_PIO, 0x70, 1, true, 0x0b);
+	io(&rig, 0, IO_PIO, 0x71, 1, true, 0x42);
+	io(&rig, 0, IO_PIO, 0x70, 1, true, 0x0c);
+	until_ns = clock_now(&rig.clock) + 300000000;
+	assert_int_equal(pthread_create(&reader, NULL, read_flags, &rig), 0);
+	while (clock_now(&rig.clock) < until_ns)
+		clock_fire_due(&rig.clock);
+	rig.done = true;
+	pthread_join(reader, NULL);
+	assert_true(rig.wrong > 10);
+	assert_true(line.rises <= rig.wrong + 1);
+	rig_done(&rig);
+}
+
 /* Both bytes come from one latch. */
 static void *read_i8254(void *opaque)
 {
@@ -157,7 +253,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hpet_counter_never_steps_back),
+		cmocka_unit_test(test_hpet_comparator_is_whole),
 		cmocka_unit_test(test_i8254_latch_is_whole),
+		cmocka_unit_test(test_clock_loses_no_flag),
 	};
 
 	return cmocka_run_group_tests_name("timer threads", tests, NULL, NULL);

@@ -50,7 +50,7 @@ BPF_PROGS += mc146818
 UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_ata_prog test_ata_threads test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_options test_trace test_vm test_vm_threads test_chardev test_stats
 UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_doorbell test_kernel_load test_model_holds
-UNIT_TESTS += test_qmp test_qmp_live
+UNIT_TESTS += test_control test_pause test_qmp test_qmp_live
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz test_verify_kernel test_verify_limits
 UNIT_TESTS += test_i8254 test_i8254_latch test_hpet test_piix4_pm test_mc146818 test_mc146818_calendar test_timer_programs test_timer_threads
 UNIT_TESTS += test_vga test_vga_mem test_vga_threads
@@ -63,6 +63,7 @@ UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd test_rawprog
 TSAN_TESTS := test_runtime test_runtime_threads test_bus_string test_doorbell test_model_holds
 TSAN_TESTS += test_cpu_soft
 TSAN_TESTS += test_bus test_vm_threads test_cpu_kvm
+TSAN_TESTS += test_control
 TSAN_TESTS += test_timer_threads
 TSAN_TESTS += test_vga_threads test_ata_threads
 
@@ -267,7 +268,7 @@ EQUIV_OBJS := $(addprefix $(BUILD)/tests/fuzz/,equiv.o equiv_world.o equiv_gen.o
 $(BUILD)/tests/fuzz/equiv: $(EQUIV_OBJS) $(LIB_OBJS) $(BUILD)/embed.o
 	$(CC) $(LDFLAGS) -Wl,--wrap=i8259_line,--wrap=engine_prepare -o $@ $^ $(LDLIBS)
 
-FUZZERS := fuzz_object fuzz_access fuzz_verify fuzz_jit fuzz_multiboot fuzz_linux
+FUZZERS := fuzz_object fuzz_access fuzz_verify fuzz_jit fuzz_multiboot fuzz_linux fuzz_qmp
 FUZZ_SECONDS ?= 600
 EQUIV_ACCESSES ?= 100000000
 CHECK_FUZZ_SECONDS ?= 60

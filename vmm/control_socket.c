@@ -83,6 +83,7 @@ static int bind_and_listen(struct control_socket *s, const struct sockaddr_un *a
 	}
 	s->dev = st.st_dev;
 	s->ino = st.st_ino;
+	s->made = st.st_mtim;
 	return 0;
 }
 
@@ -117,7 +118,8 @@ void control_socket_close(struct control_socket *s)
 
 	if (s->fd < 0)
 		return;
-	if (lstat(s->path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
+	if (lstat(s->path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino &&
+		st.st_mtim.tv_sec == s->made.tv_sec && st.st_mtim.tv_nsec == s->made.tv_nsec)
 		unlink(s->path);
 	close(s->fd);
 	free(s->path);

@@ -7,6 +7,7 @@
 #define VMM_CONTROL_SOCKET_H
 
 #include <sys/types.h>
+#include <time.h>
 
 #include "accel/accel.h"
 
@@ -15,6 +16,7 @@ struct control_socket {
 	char *path;
 	dev_t dev; /* the file that we made */
 	ino_t ino;
+	struct timespec made; /* numbers of inodes are used again */
 };
 
 /* 0 or -errno with err. The path is copied; relative ones stay so. */

@@ -43,6 +43,9 @@ struct kvm_vm {
 	bool has_readonly;
 	/* any thread */
 	_Atomic bool told_tsc; /* that it cannot be set */
+	/* while no vCPU runs */
+	struct kvm_clock_data clock; /* KVM's own, for guests that use it, where a pause began */
+	bool has_clock;
 	/* vm->mem.lock */
 	struct mem_region slots[MAX_SLOTS]; /* bytes == 0: a free slot */
 };
@@ -546,9 +549,12 @@ static int kvm_op_set_regs(struct cpu *cpu, const struct cpu_regs *regs)
 static void kvm_pause(struct cpu *cpu)
 {
 	struct kvm_cpu *kc = (struct kvm_cpu *)cpu;
+	struct kvm_vm *kv = cpu->vm->backend;
 
 	kvm_pause_save(kc->fd, cpu->vm->has_lapic, &kc->pause);
 	kc->is_paused = true;
+	if (cpu->index == 0)
+		kv->has_clock = ioctl(kv->vm_fd, KVM_GET_CLOCK, &kv->clock) == 0;
 }
 
 static void kvm_resume(struct cpu *cpu)
@@ -561,6 +567,11 @@ static void kvm_resume(struct cpu *cpu)
 		fprintf(stderr, "hotreg: this host's KVM does not let the time stamp counter be set: for the guest it "
 				"went on during the stop\n");
 	kc->is_paused = false;
+	if (cpu->index + 1 == cpu->vm->cpu_count && kv->has_clock) { /* after all counters, which it is made of */
+		kv->clock.flags = 0;
+		(void)ioctl(kv->vm_fd, KVM_SET_CLOCK, &kv->clock);
+	}
+	(void)ioctl(kc->fd, KVM_KVMCLOCK_CTRL, 0); /* lets the guest's watchdogs know; of no use without its clock */
 }
 
 static int kvm_reset(struct cpu *cpu)

@@ -21,7 +21,7 @@ endif
 # Where an access passes: on some Intel processors a jump across a multiple of 32 bytes costs several cycles.
 ALIGN_JUMPS := $(shell $(CC) -Wa,-mbranches-within-32B-boundaries -x c -c -o /dev/null /dev/null 2>/dev/null && \
 	echo -Wa,-mbranches-within-32B-boundaries)
-$(BUILD)/accel/runtime.o $(BUILD)/accel/runtime_string.o $(BUILD)/accel/interp.o $(BUILD)/vmm/bus.o $(BUILD)/vmm/cpu_kvm.o: HR_CFLAGS += $(ALIGN_JUMPS)
+$(BUILD)/tests/bench/bench_access.o $(BUILD)/accel/runtime.o $(BUILD)/accel/runtime_string.o $(BUILD)/accel/interp.o $(BUILD)/vmm/bus.o $(BUILD)/vmm/cpu_kvm.o: HR_CFLAGS += $(ALIGN_JUMPS)
 ifneq ($(SAN),)
 HR_CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 ifeq ($(SAN),thread)
@@ -52,7 +52,7 @@ UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_o
 UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_doorbell test_kernel_load test_model_holds
 UNIT_TESTS += test_control test_pause test_qmp test_qmp_live
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz test_verify_kernel test_verify_limits
-UNIT_TESTS += test_i8254 test_i8254_latch test_hpet test_piix4_pm test_mc146818 test_mc146818_calendar test_timer_programs test_timer_threads
+UNIT_TESTS += test_i8254 test_i8254_latch test_hpet test_piix4_pm test_mc146818 test_mc146818_calendar test_timer_programs test_timer_threads test_pm_ticks
 UNIT_TESTS += test_vga test_vga_mem test_vga_threads
 UNIT_TESTS += test_cpu_soft test_soft_insn
 UNIT_TESTS += test_linux test_multiboot test_boot test_kvm_probe test_cpu_kvm

@@ -135,7 +135,6 @@ static inline int accel_hot_run(struct accel_slot *slot, struct hr_io *io)
 	uint64_t verdict;
 	uint32_t seq;
 
-	__asm__("" : "+r"(cpu)); /* keep what has been found out */
 	accel_hot_add(&cpu->inside, 1, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst); /* see slot_enter() */
 	prog = atomic_load_explicit(&((struct accel_hot *)slot)->current, memory_order_acquire);

@@ -51,6 +51,16 @@ static struct pm_state *pm_state_of(struct device *dev)
 	return &page->s;
 }
 
+/* For what changes the page anyway: ticks, with the base brought along. Page held. */
+static uint64_t pm_now(struct device *dev)
+{
+	struct pm_state *s = pm_state_of(dev);
+	const uint64_t now_ns = device_now(dev);
+
+	pm_rebase(s, now_ns);
+	return pm_ticks(s, now_ns);
+}
+
 /* When the timer's top bit changes next after `ticks`. */
 static uint64_t pm_next_carry(const struct pm_state *s, uint64_t ticks)
 {
@@ -90,7 +100,7 @@ static void pm_fire(void *opaque)
 
 	pthread_mutex_lock(&pm->dev.lock);
 	page_begin(&pm->dev);
-	todo = pm_look(pm_state_of(&pm->dev), pm_ticks(pm_state_of(&pm->dev), device_now(&pm->dev)));
+	todo = pm_look(pm_state_of(&pm->dev), pm_now(&pm->dev));
 	page_end(&pm->dev);
 	pm_deliver(pm, &todo);
 	pthread_mutex_unlock(&pm->dev.lock);
@@ -139,7 +149,7 @@ static void pm_write(struct device *dev, struct io_req *req)
 	uint64_t ticks;
 
 	page_begin(dev);
-	ticks = pm_ticks(s, device_now(dev));
+	ticks = pm_now(dev);
 	for (uint32_t i = 0; i < req->io.size; i++)
 		pm_write_byte(s, req->io.offset + i, (uint8_t)(req->io.value >> (8 * i)), ticks, &is_off);
 	todo = pm_look(s, ticks);
@@ -167,7 +177,7 @@ static void smi_write(struct device *dev, struct io_req *req)
 		return;
 	page_begin(dev);
 	HR_STORE(s->cnt, (s->cnt & ~PM_SCI_EN) | (value == PM_ACPI_ENABLE ? PM_SCI_EN : 0));
-	todo = pm_look(s, pm_ticks(s, device_now(dev)));
+	todo = pm_look(s, pm_now(dev));
 	page_end(dev);
 	pm_deliver(pm, &todo);
 }
@@ -192,7 +202,7 @@ static void pm_reset(struct device *dev)
 
 	page_begin(dev);
 	HR_STORE(s->mask, pm->config.is_timer_32bit ? UINT32_MAX : 0xffffffu);
-	HR_STORE(s->carry_tick, pm_next_carry(s, pm_ticks(s, device_now(dev))));
+	HR_STORE(s->carry_tick, pm_next_carry(s, pm_now(dev)));
 	HR_STORE(s->sts, 0);
 	HR_STORE(s->en, 0);
 	HR_STORE(s->cnt, 0);
@@ -220,7 +230,7 @@ void piix4_pm_power_button(struct device *dev)
 	pthread_mutex_lock(&dev->lock);
 	page_begin(dev);
 	HR_STORE(s->sts, s->sts | PM_PWRBTN_STS);
-	todo = pm_look(s, pm_ticks(s, device_now(dev)));
+	todo = pm_look(s, pm_now(dev));
 	page_end(dev);
 	pm_deliver(pm, &todo);
 	pthread_mutex_unlock(&dev->lock);

@@ -58,14 +58,15 @@ struct mmio_span {
 #define BUS_HOT_BIT (1ull << 63)
 
 struct bus_hot {
-	_Atomic uint64_t base; /* the range's, minus BUS_HOT_BIT */
 	_Atomic uint64_t deny[9];
+	_Atomic uint64_t base; /* the range's, minus BUS_HOT_BIT */
 	struct accel_slot *slot;
 	bool is_odd; /* was at a place where an aligned access may reach over the end */
 	uint8_t pad[39];
 };
 
 struct bus {
+	struct bus_hot hot[BUS_MAX_RANGES + 1]; /* [0]: denies everything. First: no offset to add */
 	/* constant while a vCPU runs: bus_set_mode(), bus_set_watchers() */
 	enum accel_mode mode;
 	struct trace *trace;			     /* NULL: not traced */
@@ -81,7 +82,6 @@ struct bus {
 	_Atomic uint32_t mmio_count;
 	_Atomic uint8_t mmio_page[BUS_MMIO_PAGES]; /* by page, modulo; 0: search in mmio[] */
 	struct mmio_span mmio[BUS_MAX_SPANS];	   /* sorted, not overlapping */
-	struct bus_hot hot[BUS_MAX_RANGES + 1];	   /* [0]: denies everything */
 	/* lock */
 	pthread_mutex_t lock;
 };

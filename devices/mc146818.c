@@ -384,6 +384,9 @@ static const struct device_ops rtc_ops = {.reset = rtc_reset, .destroy = rtc_des
 
 static const struct reg_name rtc_regs[] = {{0, 1, "CMOS index"}, {1, 1, "CMOS data"}, {0, 0, NULL}};
 
+/* The index: a byte, all that fits there, that nothing but an access of 0x71 looks at; bit 7 masks no NMI here. */
+static const struct range_zone rtc_deferred[] = {{0, 1}, {0, 0}};
+
 static const struct range rtc_range = {.name = "mc146818",
 	.bus = IO_PIO,
 	.base = 0x70,
@@ -392,6 +395,7 @@ static const struct range rtc_range = {.name = "mc146818",
 	.read = rtc_read,
 	.write = rtc_write,
 	.regs = rtc_regs,
+	.deferred = rtc_deferred,
 	.mapped = true};
 
 struct device *mc146818_create(struct bus *bus, struct clock *clock, struct irq_line irq)

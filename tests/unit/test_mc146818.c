@@ -227,6 +227,57 @@ static void test_alarm(void **state)
 	assert_int_equal(alarm_after(2, EPOCH, 0xff, 0xff, 0x77), 0);
 }
 
+/*
+ * Index writes may be deferred: one byte, the first, and a write that is drained late, after time and
+ * timers have passed, does what one at once does.
+ */
+static void test_index_may_be_late(void **state)
+{
+	uint64_t seed = 13;
+
+	(void)state;
+	for (unsigned i = 0; i < 200; i++) {
+		uint8_t index[3], b = (uint8_t)(2 | (board_random(&seed) & 0x70));
+		uint64_t ns = board_random(&seed) % (3 * SEC);
+		struct rig now, late;
+
+		rig_init(&now);
+		rig_init(&late);
+		wr(&now, 11, b);
+		wr(&late, 11, b);
+		for (unsigned k = 0; k < 3; k++) {
+			index[k] = (uint8_t)(k == 2 ? board_random(&seed) % 14 : board_random(&seed));
+			board_out(&now.b, 0x70, index[k]);
+			clock_advance(&now.b.clock, ns + k);
+		}
+		clock_advance(&late.b.clock, ns + 2);
+		for (unsigned k = 0; k < 3; k++)
+			board_out(&late.b, 0x70, index[k]);
+		assert_int_equal(board_in(&now.b, 0x71), board_in(&late.b, 0x71));
+		for (uint8_t r = 0; r < 14; r++)
+			assert_int_equal(rd(&now, r), rd(&late, r));
+		assert_int_equal(now.b.rises[8], late.b.rises[8]);
+		assert_int_equal(now.b.rise_ns[8], late.b.rise_ns[8]);
+		rig_done(&now);
+		rig_done(&late);
+	}
+}
+
+static void test_deferred_zone(void **state)
+{
+	const struct range_zone *zones;
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig);
+	zones = bus_find_name(&rig.b.bus, "mc146818")->deferred;
+	assert_non_null(zones);
+	assert_int_equal(zones[0].offset, 0);
+	assert_int_equal(zones[0].len, 1);
+	assert_int_equal(zones[1].len, 0);
+	rig_done(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -238,6 +289,8 @@ int main(void)
 		cmocka_unit_test(test_no_periodic_rate),
 		cmocka_unit_test(test_update_interrupt),
 		cmocka_unit_test(test_alarm),
+		cmocka_unit_test(test_index_may_be_late),
+		cmocka_unit_test(test_deferred_zone),
 	};
 
 	return cmocka_run_group_tests_name("mc146818", tests, NULL, NULL);

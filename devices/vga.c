@@ -431,6 +431,14 @@ static const struct reg_name status_regs[] = {{0, 1, "status 1"}, {0, 0, NULL}};
 static const struct reg_name memory_regs[] = {
 	{0, 0x10000, "graphics"}, {0x10000, 0x8000, "mono text"}, {0x18000, 0x8000, "text"}, {0, 0, NULL}};
 
+/*
+ * Writes that may wait: indices, the attribute controller and the DAC only store, whatever the size. (A word at an index
+ * port of the sequencer also writes the data: that byte is outside, so such an access is not deferred.)
+ */
+static const struct range_zone vga_zones[] = {
+	{VGA_ATTR, 2}, {VGA_SEQ_INDEX, 1}, {VGA_DAC_MASK, 4}, {VGA_GFX_INDEX, 1}, {0, 0}};
+static const struct range_zone crtc_zones[] = {{0, 1}, {0, 0}};
+
 /* The first two are moved by misc output. */
 static const struct range vga_ranges[] = {
 	{.name = "vga.crtc",
@@ -440,6 +448,7 @@ static const struct range vga_ranges[] = {
 		.read = crtc_read,
 		.write = crtc_write,
 		.regs = crtc_regs,
+		.deferred = crtc_zones,
 		.mapped = true},
 	{.name = "vga.status",
 		.base = MONO_PORTS + STATUS_PORT,
@@ -456,6 +465,7 @@ static const struct range vga_ranges[] = {
 		.read = regs_read,
 		.write = regs_write,
 		.regs = vga_regs,
+		.deferred = vga_zones,
 		.mapped = true},
 	{.name = "vga.memory",
 		.bus = IO_MMIO,

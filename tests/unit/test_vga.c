@@ -636,6 +636,70 @@ static void test_programs(void **state)
 		rig_done(&r[i]);
 }
 
+/* Does a write of this size at this port lie in a zone of deferred writes? */
+static bool is_deferred(struct rig *r, uint16_t port, unsigned size)
+{
+	const struct range *range = bus_find(&r->b.bus, IO_PIO, port);
+
+	for (const struct range_zone *z = range ? range->deferred : NULL; z && z->len; z++) {
+		uint64_t offset = port - range->base;
+
+		if (offset >= z->offset && offset + size <= z->offset + z->len)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Deferred writes: a machine where they arrive at once, and one where they wait until something else is accessed and
+ * then all come together, later. No answer tells them apart, and no time passes differently.
+ */
+static void test_deferred(void **state)
+{
+	static struct {
+		uint16_t port;
+		uint8_t size;
+		uint32_t value;
+	} queue[64];
+	unsigned waiting = 0, deferred = 0;
+	struct rig now, late;
+	uint64_t seed = 5;
+
+	(void)state;
+	rig_init(&now, ACCEL_ON, true);
+	rig_init(&late, ACCEL_ON, true);
+	for (unsigned n = 0; n < 200000; n++) {
+		uint16_t port = ports[board_random(&seed) % COUNT(ports)];
+		unsigned size = board_random(&seed) % 4 ? 1 : 1u << board_random(&seed) % 3;
+		bool is_write = board_random(&seed) % 4 != 0;
+		uint32_t value = board_random(&seed);
+		uint64_t want;
+
+		if (port == 0x3c2)
+			value |= 1;
+		want = board_io(&now.b, IO_PIO, port, size, is_write, value);
+		if (is_write && waiting < COUNT(queue) && is_deferred(&late, port, size)) {
+			queue[waiting].port = port;
+			queue[waiting].size = (uint8_t)size;
+			queue[waiting++].value = value;
+			deferred++;
+		} else {
+			for (unsigned i = 0; i < waiting; i++)
+				board_io(&late.b, IO_PIO, queue[i].port, queue[i].size, true, queue[i].value);
+			waiting = 0;
+			if (board_io(&late.b, IO_PIO, port, size, is_write, value) != want)
+				fail_msg("access %u: port 0x%x", n, port);
+			assert_memory_equal((uint8_t *)device_page(now.dev) + 16, (uint8_t *)device_page(late.dev) + 16,
+				((struct hr_page *)device_page(now.dev))->size - 16);
+		}
+		clock_advance(&now.b.clock, clock_now(&now.b.clock) + n % 7 * 1000);
+		clock_advance(&late.b.clock, clock_now(&late.b.clock) + n % 7 * 1000);
+	}
+	assert_true(deferred > 30000);
+	rig_done(&now);
+	rig_done(&late);
+}
+
 /* What guests do all day is answered: no punt at all. */
 static void test_answered(void **state)
 {
@@ -687,6 +751,7 @@ int main(void)
 		T(test_vertical_interrupt),
 		cmocka_unit_test(test_text_mode),
 		cmocka_unit_test(test_programs),
+		cmocka_unit_test(test_deferred),
 		cmocka_unit_test(test_answered),
 	};
 

@@ -263,6 +263,33 @@ static void test_index_may_be_late(void **state)
 	}
 }
 
+/* The clock is a guest's like all others: after a pause it is behind the host's by the pause, UIP and flags too. */
+static void test_pause(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig);
+	wr(&rig, 10, 0x2f); /* 2 Hz */
+	clock_advance(&rig.b.clock, SEC / 2 - 1);
+	rd(&rig, 12);
+	board_be_late(&rig.b, 10 * SEC + SEC / 2 - 1);
+	device_shift_time(rig.rtc, 10 * SEC);
+	assert_int_equal(rd(&rig, 0), 0);
+	assert_int_equal(rd(&rig, 12), 0);
+	clock_advance(&rig.b.clock, 10 * SEC + SEC / 2);
+	assert_int_equal(rd(&rig, 12), 0x40);
+	clock_advance(&rig.b.clock, 11 * SEC - 2228001);
+	assert_int_equal(rd(&rig, 10), 0x2f);
+	clock_advance(&rig.b.clock, 11 * SEC - 1);
+	assert_int_equal(rd(&rig, 10), 0xaf);
+	assert_int_equal(rd(&rig, 0), 0);
+	clock_advance(&rig.b.clock, 11 * SEC);
+	assert_int_equal(rd(&rig, 10), 0x2f);
+	assert_int_equal(rd(&rig, 0), 1);
+	rig_done(&rig);
+}
+
 static void test_deferred_zone(void **state)
 {
 	const struct range_zone *zones;
@@ -291,6 +318,7 @@ int main(void)
 		cmocka_unit_test(test_alarm),
 		cmocka_unit_test(test_index_may_be_late),
 		cmocka_unit_test(test_deferred_zone),
+		cmocka_unit_test(test_pause),
 	};
 
 	return cmocka_run_group_tests_name("mc146818", tests, NULL, NULL);

@@ -141,6 +141,9 @@ void accel_slot_free(struct accel_slot *slot); /* no vCPU is left; NULL is fine 
  * return none runs it any more. The slot takes a reference to obj. Any thread but a vCPU inside
  * accel_run(). -ENOENT: no such program; -EACCES: it is stateful and the slot takes pure ones;
  * -EINVAL: another page (see accel_page_bind); -ENOMEM. What was attached stays then.
+ *
+ * If prog is stateful and the object has a pure program of that name with "_peek" after it, then that one is asked
+ * first (since 1.1). It does not wait for the page; what it answers, as prog would have, is done, and the rest is prog's.
  */
 int accel_slot_attach(struct accel_slot *slot, struct accel_object *obj, const char *prog, struct accel_err *err);
 void accel_slot_detach(struct accel_slot *slot);

@@ -129,6 +129,8 @@ static void attachment_free(struct accel_slot *slot, struct attachment *att)
 		return;
 	engine_free(att->code);
 	engine_free(att->shadow_code);
+	engine_free(att->peek_code);
+	engine_free(att->shadow_peek_code);
 	for (unsigned i = 0; i < accel_object_map_count(att->po->obj); i++) {
 		if (prog_map_is_own(accel_object_map(att->po->obj, i)))
 			free(att->shadow_env.map_base[i]);
@@ -195,8 +197,9 @@ static uint32_t batch_of(const struct prog *prog)
 	return runs > BATCH_MOST ? BATCH_MOST : runs ? (uint32_t)runs : 1;
 }
 
+/* peek: see find_peek(); NULL: none. */
 static int attachment_new(struct accel_slot *slot, struct accel_object *obj, const struct prog *prog,
-	struct attachment **out, struct accel_err *err)
+	const struct prog *peek, struct attachment **out, struct accel_err *err)
 {
 	struct attachment *att = calloc(1, sizeof(*att));
 	int ret = -ENOMEM;
@@ -218,10 +221,14 @@ static int attachment_new(struct accel_slot *slot, struct accel_object *obj, con
 		ret = engine_prepare(prog, &att->env, ENGINE_BEST, &att->code);
 	if (!ret)
 		ret = engine_prepare(prog, &att->shadow_env, ENGINE_BEST, &att->shadow_code);
+	if (!ret && peek)
+		ret = engine_prepare(peek, &att->env, ENGINE_BEST, &att->peek_code);
+	if (!ret && peek)
+		ret = engine_prepare(peek, &att->shadow_env, ENGINE_BEST, &att->shadow_peek_code);
 	if (!ret) {
-		att->hot.odd = att->is_stateful;
-		att->hot.run = att->code->run;
-		att->hot.code = att->code;
+		att->hot.code = peek ? att->peek_code : att->code;
+		att->hot.run = att->hot.code->run;
+		att->hot.odd = att->is_stateful && !peek;
 		*out = att;
 		return 0;
 	}
@@ -242,9 +249,36 @@ static int refuse_name(const struct accel_object *obj, const char *prog, struct 
 	return -ENOENT;
 }
 
+/*
+ * The pure program NAME_peek beside a stateful NAME, or NULL. It is asked first, without the page being held for it, and
+ * what it answers need not be asked of the other: most reads of a register that some reads change.
+ */
+static int find_peek(
+	const struct accel_object *obj, const struct prog *prog, const struct prog **out, struct accel_err *err)
+{
+	char name[sizeof(prog->name) + sizeof("_peek")];
+
+	*out = NULL;
+	if (prog->effect != ACCEL_STATEFUL)
+		return 0;
+	snprintf(name, sizeof(name), "%s_peek", prog->name);
+	*out = accel_object_find_prog(obj, name);
+	if (!*out)
+		return 0;
+	if ((*out)->effect != ACCEL_PURE) {
+		snprintf(err->text, sizeof(err->text),
+			"%s: program %s stores to the state page or .bss; it is asked before %s without the page, and "
+			"must "
+			"be pure",
+			accel_object_name(obj), name, prog->name);
+		return -EACCES;
+	}
+	return prog_check_runnable(*out, err);
+}
+
 int accel_slot_attach(struct accel_slot *slot, struct accel_object *obj, const char *prog, struct accel_err *err)
 {
-	const struct prog *p = accel_object_find_prog(obj, prog);
+	const struct prog *p = accel_object_find_prog(obj, prog), *peek;
 	struct attachment *att = NULL;
 	int ret;
 
@@ -263,9 +297,11 @@ int accel_slot_attach(struct accel_slot *slot, struct accel_object *obj, const c
 		return -EACCES;
 	}
 	ret = prog_check_runnable(p, err);
+	if (!ret)
+		ret = find_peek(obj, p, &peek, err);
 	if (ret)
 		return ret;
-	ret = attachment_new(slot, obj, p, &att, err);
+	ret = attachment_new(slot, obj, p, peek, &att, err);
 	if (ret)
 		return ret;
 	slot_publish(slot, att);
@@ -392,20 +428,21 @@ static int run_and_leave(struct accel_slot *slot, const struct attachment *att, 
 
 /*
  * Still inside: what is current now is as safe to use as what was, and has not to be kept until here. When
- * another program has come in between, the access is its.
+ * another program has come in between, the access is its. What a peek passes on is its program's.
  */
 int accel_hot_rest(struct accel_slot *slot, struct hr_io *io, uint64_t verdict)
 {
+	const struct attachment *att =
+		slot_attachment(slot, atomic_load_explicit(&slot->hot.current, memory_order_acquire));
 	unsigned torn = 0;
 
 	if (verdict == ACCEL_HOT_TORN) {
 		slot_count(&slot->cpu[io->vcpu].retried, 1);
 		torn = 1;
-	} else if (verdict != ACCEL_HOT_NOT_RUN) {
+	} else if (verdict != ACCEL_HOT_NOT_RUN && (slot_is_answer(verdict) || !att || !att->peek_code)) {
 		return settle_and_leave(slot, io, verdict);
 	}
-	return run_and_leave(
-		slot, slot_attachment(slot, atomic_load_explicit(&slot->hot.current, memory_order_acquire)), io, torn);
+	return run_and_leave(slot, att, io, torn);
 }
 
 int accel_run(struct accel_slot *slot, struct hr_io *io)
@@ -476,7 +513,11 @@ static uint64_t shadow_run(struct accel_slot *slot, struct attachment *att, stru
 	copy_bss(att, &att->env, &att->shadow_env);
 	att->shadow_env.frozen_ns = now_ns;
 	io->result = 0;
-	verdict = engine_run(att->shadow_code, io);
+	verdict = att->shadow_peek_code ? engine_run(att->shadow_peek_code, io) : HR_PUNT;
+	if (!slot_is_answer(verdict)) {
+		io->result = 0;
+		verdict = engine_run(att->shadow_code, io);
+	}
 	slot->shadow_answered = slot_is_answer(verdict);
 	slot->shadow_diff = slot->shadow_answered ? -1 : page_diff(slot);
 	if (slot->shadow_answered && att->is_stateful)

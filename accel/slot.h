@@ -30,12 +30,13 @@
 struct attachment {
 	struct accel_hot_prog hot; /* first */
 	struct engine_code *code;
+	struct engine_code *peek_code; /* of the pure program that is asked first, or NULL */
 	bool is_stateful;
 	uint32_t batch;		/* elements of a string that run under one hold of the page */
 	struct page_object *po; /* keeps the object and its writable data */
 	struct prog_env env;
 	/* check mode: the same program over copies, at an instant given with each run */
-	struct engine_code *shadow_code;
+	struct engine_code *shadow_code, *shadow_peek_code;
 	struct prog_env shadow_env;
 };
 

@@ -70,6 +70,27 @@ static inline void store_block(struct ata_state *s, uint32_t pos, uint32_t size,
 }
 
 /*
+ * Asked before ata_regs: what a driver polls changes nothing, unless an interrupt is pending, and then needs not be
+ * alone with the page.
+ */
+HR_PROG int ata_regs_peek(struct hr_io *io)
+{
+	const struct ata_state *s = &ata_state.s;
+	uint32_t offset = io->offset;
+
+	if (io->is_write || io->size != 1 || ata_is_at_work(s))
+		return HR_PUNT;
+	if (offset == ATA_STATUS && !HR_LOAD(s->irq)) {
+		io->result = ata_status(s);
+		return HR_ANSWER;
+	}
+	if (offset < ATA_ERROR || offset >= ATA_STATUS)
+		return HR_PUNT;
+	io->result = ata_read(s, offset);
+	return HR_ANSWER;
+}
+
+/*
  * Range "ata.data", 0x1f0: one word, or two; of a byte access the guest has the low half of one. Eight
  * bytes are several elements of a string (RANGE_MERGE), which come one by one after a punt. What a
  * block consists of comes first, and short.

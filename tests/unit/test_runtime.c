@@ -569,6 +569,100 @@ static void a_stateful_punt_spoils_no_reader(void **state)
 	assert_int_equal(writer.refs, 1);
 }
 
+/* What the peek below is to do, and what it saw. */
+static uint64_t peek_verdict;
+static unsigned peeks;
+static bool peek_tears;
+
+static uint64_t peek(const struct prog_env *env, struct hr_io *io)
+{
+	struct state *st = page_of(env);
+
+	peeks++;
+	assert_int_equal(io->result, 0);
+	io->result = 0x70 + HR_LOAD(st->a);
+	if (peek_tears)
+		st->head.seq += 2;
+	return peek_verdict;
+}
+
+static void attach_with_peek(struct fix *f)
+{
+	fake_object_add(&f->obj, "p_peek", ACCEL_PURE, peek);
+	attach(f->slot, &f->obj, ACCEL_STATEFUL, stateful_store);
+	peeks = 0;
+	peek_tears = false;
+}
+
+static void a_peek_is_asked_first(void **state)
+{
+	struct fix *f = *state;
+	struct hr_io io = {.size = 1, .value = 2};
+
+	attach_with_peek(f);
+	peek_verdict = HR_ANSWER;
+	f->st->head.seq = 10;
+	assert_int_equal(accel_run(f->slot, &io), HR_ANSWER);
+	assert_int_equal(io.result, 0x70);
+	assert_int_equal(f->st->head.seq, 10); /* it never held the page */
+	assert_int_equal(f->st->a, 0);
+
+	peek_verdict = HR_PUNT_WHY(9); /* which nobody hears of: the access is the other's */
+	assert_int_equal(accel_run(f->slot, &io), HR_ANSWER);
+	assert_int_equal(f->st->a, 2);
+	assert_int_equal(f->st->head.seq, 12);
+	assert_int_equal(io.result, 0);
+	assert_int_equal(counters(f->slot).punted, 0);
+	assert_int_equal(counters(f->slot).answered, 2);
+
+	io.value = 0; /* and it passes this one on */
+	assert_int_equal(accel_run(f->slot, &io), 0);
+	assert_int_equal(counters(f->slot).why[4], 1);
+	assert_int_equal(counters(f->slot).punted, 1);
+
+	io.value = 3;
+	peek_verdict = HR_ANSWER;
+	peek_tears = true; /* no answer from a torn page: the other one holds it */
+	assert_int_equal(accel_run(f->slot, &io), HR_ANSWER);
+	assert_int_equal(f->st->a, 5);
+	assert_int_equal(counters(f->slot).retried, 1);
+	assert_int_equal(peeks, 4);
+}
+
+static void a_peek_in_check_mode(void **state)
+{
+	struct fix *f = *state;
+	struct hr_io io = {.size = 1, .value = 2};
+
+	attach_with_peek(f);
+	peek_verdict = HR_ANSWER;
+	f->st->a = 4;
+	assert_int_equal(accel_slot_shadow(f->slot, &io, 1), HR_ANSWER);
+	assert_int_equal(io.result, 0x74);
+	assert_int_equal(accel_slot_compare(f->slot), -1);
+	peek_verdict = HR_PUNT;
+	((struct state *)accel_slot_shadow_page(f->slot))->head.seq = 1;
+	f->st->head.seq = 1; /* stateful_store wants to see it held */
+	assert_int_equal(accel_slot_shadow(f->slot, &io, 1), HR_ANSWER);
+	assert_int_equal(io.result, 0);
+	assert_int_equal(
+		accel_slot_compare(f->slot), offsetof(struct state, a)); /* the copy was changed, the page not */
+	assert_int_equal(counters(f->slot).answered, 2);
+	f->st->head.seq = 0;
+}
+
+static void a_peek_must_be_pure(void **state)
+{
+	struct fix *f = *state;
+
+	fake_object_add(&f->obj, "p_peek", ACCEL_STATEFUL, peek);
+	fake_object_add(&f->obj, "p", ACCEL_STATEFUL, stateful_store);
+	assert_int_equal(accel_slot_attach(f->slot, &f->obj, "p", &err), -EACCES);
+	assert_non_null(strstr(err.text, "program p_peek stores to the state page"));
+	assert_false(accel_slot_attached(f->slot));
+	assert_int_equal(accel_slot_attach(f->slot, &f->obj, "p_peek", &err), 0); /* by itself it is like any other */
+}
+
 static void a_ring_comes_after_the_page_is_let_go(void **state)
 {
 	struct fix *f = *state;
@@ -972,6 +1066,9 @@ int main(void)
 		CASE(stateful_programs_hold_the_word),
 		CASE(a_punt_leaves_the_page_byte_identical),
 		CASE(a_stateful_punt_spoils_no_reader),
+		CASE(a_peek_is_asked_first),
+		CASE(a_peek_in_check_mode),
+		CASE(a_peek_must_be_pure),
 		CASE(a_ring_comes_after_the_page_is_let_go),
 		CASE(shadow_runs_touch_copies_only),
 		CASE(shadow_bss_is_carried_over_after_answers),

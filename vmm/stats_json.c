@@ -100,16 +100,18 @@ static bool make_row(
 			row->outcome[i] += n;
 			row->accesses += n;
 		}
-		for (unsigned i = 0; i < 256; i++)
-			row->why[i] += stats_load(&cell->why[i]);
 	}
 	if (!row->accesses)
 		return false;
 	memset(&program, 0, sizeof(program));
 	memset(&model, 0, sizeof(model));
 	for (unsigned cpu = 0; cpu < report->stats->cpus; cpu++) {
-		add_histogram(&program, &rs->cells[cpu][reg * 2 + is_write].program);
-		add_histogram(&model, &rs->cells[cpu][reg * 2 + is_write].model);
+		const struct cell *cell = &rs->cells[cpu][reg * 2 + is_write];
+
+		add_histogram(&program, &cell->program);
+		add_histogram(&model, &cell->model);
+		for (unsigned i = 0; i < 256 && row->outcome[BUS_PUNTED]; i++)
+			row->why[i] += stats_load(&cell->why[i]);
 	}
 	fill_times(report, &program, row->program_ns);
 	fill_times(report, &model, row->model_ns);

@@ -132,8 +132,7 @@ static inline void bus_io_one(struct bus *bus, struct io_req *req)
 {
 	const uint64_t addr = req->addr;
 	const struct bus_hot *hot;
-	uint64_t biased;
-	unsigned index;
+	uint64_t biased, index;
 
 	if (req->bus == IO_MMIO) {
 		if (unlikely(addr >= BUS_HOT_BIT))

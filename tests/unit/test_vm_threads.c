@@ -179,9 +179,9 @@ static void test_resets(void **state)
 	assert_int_equal(plan.overlap, 0);
 	assert_int_equal(plan.resets[0], RESETS);
 	assert_int_equal(plan.resets[1], RESETS);
-	/* both came back after each; vCPU 1 may have been stopped before its last entry */
+	/* vCPU 0 came back after each; vCPU 1 not where it woke up to find the next one asked for already */
 	assert_int_equal(plan.entered[0], RESETS + 1);
-	assert_in_range(plan.entered[1], RESETS, RESETS + 1);
+	assert_in_range(plan.entered[1], 1, RESETS + 1);
 	assert_string_equal(err.text, "");
 }
 

@@ -33,8 +33,8 @@ struct i440fx {
 static void update_segment(struct i440fx *bridge, unsigned segment)
 {
 	uint8_t reg = segment == MEM_SHADOW_SEGMENTS - 1
-			      ? bridge->fn.config[PAM0] >> 4
-			      : bridge->fn.config[PAM0 + 1 + segment / 2] >> (4 * (segment % 2));
+			      ? pci_get8(&bridge->fn, PAM0) >> 4
+			      : pci_get8(&bridge->fn, PAM0 + 1 + segment / 2) >> (4 * (segment % 2));
 
 	mem_set_pam(bridge->mem, segment, reg & (MEM_PAM_RE | MEM_PAM_WE));
 }
@@ -56,9 +56,9 @@ static void i440fx_changed(struct pci_function *fn, unsigned offset, unsigned si
 	for (unsigned reg = offset; reg < offset + size; reg++) {
 		if (reg >= PAM0 && reg <= PAM6)
 			update_pam(bridge, reg);
-		if (reg == SMRAM && fn->config[SMRAM] & SMRAM_D_LCK) {
+		if (reg == SMRAM && pci_get8(fn, SMRAM) & SMRAM_D_LCK) {
 			/* [82441FX] D_LCK: D_OPEN is cleared, and the register stays as it is until reset. */
-			fn->config[SMRAM] &= ~SMRAM_D_OPEN;
+			pci_put8(fn, SMRAM, pci_get8(fn, SMRAM) & (uint8_t)~SMRAM_D_OPEN);
 			fn->writable[SMRAM] = 0;
 		}
 	}
@@ -71,13 +71,13 @@ static void i440fx_reset(struct device *dev)
 		.device = 0x1237, .command = 0x0006, .status = 0x0280, .revision = 2, .class_code = 0x060000};
 
 	pci_set_identity(&bridge->fn, &identity);
-	pci_set16(bridge->fn.config, 0x2c, 0x1af4);
-	pci_set16(bridge->fn.config, 0x2e, 0x1100);
-	bridge->fn.config[SMRAM] = 0x02;
+	pci_put16(&bridge->fn, 0x2c, 0x1af4);
+	pci_put16(&bridge->fn, 0x2e, 0x1100);
+	pci_put8(&bridge->fn, SMRAM, 0x02);
 	bridge->fn.writable[SMRAM] = SMRAM_BITS;
 	if (!bridge->has_bios) {
-		memset(bridge->fn.config + PAM0, 0x33, PAM6 - PAM0 + 1);
-		bridge->fn.config[PAM0] = 0x30;
+		pci_fill(&bridge->fn, PAM0, 0x33, PAM6 - PAM0 + 1);
+		pci_put8(&bridge->fn, PAM0, 0x30);
 	}
 	for (unsigned i = 0; i < MEM_SHADOW_SEGMENTS; i++)
 		update_segment(bridge, i);

@@ -8,15 +8,9 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define CONFADD_ENABLE 0x80000000u
-#define CONFADD_MASK 0x80fffffcu
-#define CONFADD_BUS(v) ((v) >> 16 & 0xffu)
-#define CONFADD_DEVFN(v) ((v) >> 8 & 0xffu)
-#define CONFADD_REG(v) ((v)&0xfcu)
+#include "bpf/pci.h"
 
-#define RC_OFFSET 1u /* of 0xcf9 in the range */
 #define RC_SRST 0x02u
 #define RC_RCPU 0x04u
 
@@ -24,105 +18,145 @@ struct pci {
 	struct device dev;
 	/* constant after init */
 	struct irq_line reset;
-	struct pci_function *functions[256]; /* of bus 0, by device and function */
-	/* dev.lock */
-	uint32_t confadd;
-	uint8_t rc;
+	struct pci_function *functions[PCI_SLOTS]; /* of bus 0, by row of the page */
+	unsigned count;
 };
 
-void pci_set16(uint8_t *bytes, unsigned offset, uint16_t v)
+static struct pci_state *state_of(const struct device *dev)
 {
-	bytes[offset] = (uint8_t)v;
-	bytes[offset + 1] = (uint8_t)(v >> 8);
+	struct pci_page *page = device_page(dev);
+
+	return &page->s;
 }
 
-void pci_set32(uint8_t *bytes, unsigned offset, uint32_t v)
+/* ---- configuration space, by its owner ----------------------------------------------------------- */
+
+uint8_t pci_get8(const struct pci_function *fn, unsigned offset)
 {
-	pci_set16(bytes, offset, (uint16_t)v);
-	pci_set16(bytes, offset + 2, (uint16_t)(v >> 16));
+	return (uint8_t)(HR_LOAD(fn->config[offset / 4]) >> 8 * (offset % 4));
+}
+
+/* Page held. */
+static void put8(struct pci_function *fn, unsigned offset, uint8_t v)
+{
+	unsigned shift = 8 * (offset % 4);
+	uint32_t dword = HR_LOAD(fn->config[offset / 4]);
+
+	HR_STORE(fn->config[offset / 4], (dword & ~(0xffu << shift)) | (uint32_t)v << shift);
+}
+
+static void put(struct pci_function *fn, unsigned offset, uint32_t v, unsigned count)
+{
+	page_begin(fn->pci);
+	for (unsigned i = 0; i < count; i++)
+		put8(fn, offset + i, (uint8_t)(v >> 8 * i));
+	page_end(fn->pci);
+}
+
+void pci_put8(struct pci_function *fn, unsigned offset, uint8_t v)
+{
+	put(fn, offset, v, 1);
+}
+
+void pci_put16(struct pci_function *fn, unsigned offset, uint16_t v)
+{
+	put(fn, offset, v, 2);
+}
+
+void pci_put32(struct pci_function *fn, unsigned offset, uint32_t v)
+{
+	put(fn, offset, v, 4);
+}
+
+void pci_fill(struct pci_function *fn, unsigned offset, uint8_t v, unsigned count)
+{
+	page_begin(fn->pci);
+	for (unsigned i = 0; i < count; i++)
+		put8(fn, offset + i, v);
+	page_end(fn->pci);
+}
+
+void pci_mask16(uint8_t *writable, unsigned offset, uint16_t mask)
+{
+	writable[offset] = (uint8_t)mask;
+	writable[offset + 1] = (uint8_t)(mask >> 8);
 }
 
 void pci_set_identity(struct pci_function *fn, const struct pci_identity *id)
 {
-	memset(fn->config, 0, sizeof(fn->config));
-	pci_set16(fn->config, 0x00, 0x8086);
-	pci_set16(fn->config, 0x02, id->device);
-	pci_set16(fn->config, 0x04, id->command);
-	pci_set16(fn->config, 0x06, id->status);
-	pci_set32(fn->config, 0x08, id->class_code << 8 | id->revision);
-	fn->config[0x0e] = id->header_type;
+	pci_fill(fn, 0, 0, PCI_CONFIG_BYTES);
+	pci_put16(fn, 0x00, 0x8086);
+	pci_put16(fn, 0x02, id->device);
+	pci_put16(fn, 0x04, id->command);
+	pci_put16(fn, 0x06, id->status);
+	pci_put32(fn, 0x08, id->class_code << 8 | id->revision);
+	pci_put8(fn, 0x0e, id->header_type);
 }
 
 void pci_attach(struct device *dev, unsigned devfn, struct pci_function *fn)
 {
 	struct pci *pci = (struct pci *)dev;
+	struct pci_state *s = state_of(dev);
 
-	assert(devfn < 256 && !pci->functions[devfn]);
-	pci->functions[devfn] = fn;
+	assert(devfn < 256 && !s->slot[devfn] && pci->count < PCI_SLOTS);
+	fn->pci = dev;
+	fn->config = s->config[pci->count];
+	pci->functions[pci->count++] = fn;
+	page_begin(dev);
+	HR_STORE(s->slot[devfn], (uint8_t)pci->count);
+	page_end(dev);
 }
 
-/* The function that CONFADD names, or NULL: a master abort. */
-static struct pci_function *selected(const struct pci *pci)
-{
-	if (!(pci->confadd & CONFADD_ENABLE) || CONFADD_BUS(pci->confadd))
-		return NULL;
-	return pci->functions[CONFADD_DEVFN(pci->confadd)];
-}
+/* ---- the ports ------------------------------------------------------------------------------------ */
 
 static void data_read(struct device *dev, struct io_req *req)
 {
-	struct pci *pci = (struct pci *)dev;
-	const struct pci_function *fn = selected(pci);
-	unsigned reg = CONFADD_REG(pci->confadd) + req->io.offset;
-
-	req->io.result = io_all_ones(req->io.size);
-	if (!fn)
-		return;
-	req->io.result = 0;
-	for (unsigned i = 0; i < req->io.size; i++)
-		req->io.result |= (uint64_t)fn->config[(reg + i) & 0xff] << (8 * i);
+	page_begin(dev);
+	req->io.result = pci_data_value(state_of(dev), req->io.offset, req->io.size);
+	page_end(dev);
 }
 
 static void data_write(struct device *dev, struct io_req *req)
 {
 	struct pci *pci = (struct pci *)dev;
-	struct pci_function *fn = selected(pci);
-	unsigned reg = CONFADD_REG(pci->confadd) + req->io.offset;
+	struct pci_state *s = state_of(dev);
+	struct pci_function *fn = NULL;
+	uint32_t confadd, slot;
+	unsigned reg;
 
-	if (!fn)
-		return;
-	for (unsigned i = 0; i < req->io.size; i++) {
-		unsigned at = (reg + i) & 0xff;
-		uint8_t mask = fn->writable[at], v = (uint8_t)(req->io.value >> (8 * i));
+	page_begin(dev);
+	confadd = HR_LOAD(s->confadd);
+	slot = pci_selected(s, confadd);
+	reg = 4 * PCI_CONFADD_DWORD(confadd) + req->io.offset;
+	if (slot && slot <= pci->count) {
+		fn = pci->functions[slot - 1];
+		for (unsigned i = 0; i < req->io.size; i++) {
+			uint8_t mask = fn->writable[reg + i], v = (uint8_t)(req->io.value >> (8 * i));
 
-		fn->config[at] = (fn->config[at] & ~mask) | (v & mask);
+			put8(fn, reg + i, (uint8_t)((pci_get8(fn, reg + i) & ~mask) | (v & mask)));
+		}
 	}
-	if (fn->changed)
+	page_end(dev);
+	if (fn && fn->changed)
 		fn->changed(fn, reg, req->io.size);
-}
-
-static bool covers_rc(const struct io_req *req)
-{
-	return req->io.size < 4 && req->io.offset <= RC_OFFSET && RC_OFFSET < req->io.offset + req->io.size;
 }
 
 static void addr_read(struct device *dev, struct io_req *req)
 {
-	struct pci *pci = (struct pci *)dev;
-	unsigned shift = 8 * (RC_OFFSET - req->io.offset);
-
-	req->io.result = io_all_ones(req->io.size);
-	if (req->io.size == 4)
-		req->io.result = pci->confadd;
-	else if (covers_rc(req))
-		req->io.result = (req->io.result & ~(0xffull << shift)) | (uint64_t)pci->rc << shift;
+	page_begin(dev);
+	req->io.result = pci_addr_value(state_of(dev), req->io.offset, req->io.size);
+	page_end(dev);
 }
 
 static void rc_write(struct pci *pci, uint8_t v)
 {
-	bool was_set = pci->rc & RC_RCPU;
+	struct pci_state *s = state_of(&pci->dev);
+	bool was_set;
 
-	pci->rc = v & (RC_SRST | RC_RCPU);
+	page_begin(&pci->dev);
+	was_set = HR_LOAD(s->rc) & RC_RCPU;
+	HR_STORE(s->rc, v & (RC_SRST | RC_RCPU));
+	page_end(&pci->dev);
 	if (!was_set && (v & RC_RCPU)) /* the reset is the bit's 0 to 1 transition */
 		irq_set(&pci->reset, true);
 }
@@ -131,18 +165,23 @@ static void addr_write(struct device *dev, struct io_req *req)
 {
 	struct pci *pci = (struct pci *)dev;
 
-	if (req->io.size == 4)
-		pci->confadd = (uint32_t)req->io.value & CONFADD_MASK;
-	else if (covers_rc(req))
-		rc_write(pci, (uint8_t)(req->io.value >> (8 * (RC_OFFSET - req->io.offset))));
+	if (req->io.size == 4) {
+		page_begin(dev);
+		HR_STORE(state_of(dev)->confadd, (uint32_t)req->io.value & PCI_CONFADD_MASK);
+		page_end(dev);
+	} else if (pci_covers_rc(req->io.offset, req->io.size)) {
+		rc_write(pci, (uint8_t)(req->io.value >> (8 * (PCI_RC_OFFSET - req->io.offset))));
+	}
 }
 
 static void pci_reset(struct device *dev)
 {
-	struct pci *pci = (struct pci *)dev;
+	struct pci_state *s = state_of(dev);
 
-	pci->confadd = 0;
-	pci->rc = 0;
+	page_begin(dev);
+	HR_STORE(s->confadd, 0);
+	HR_STORE(s->rc, 0);
+	page_end(dev);
 }
 
 static void pci_destroy(struct device *dev)
@@ -178,7 +217,7 @@ struct device *pci_create(struct bus *bus, struct clock *clock, struct irq_line 
 
 	if (!pci)
 		return NULL;
-	if (device_init(&pci->dev, "pci", &pci_ops, clock, 0, 0)) {
+	if (device_init(&pci->dev, "pci", &pci_ops, clock, PCI_STATE_VERSION, sizeof(struct pci_page))) {
 		free(pci);
 		return NULL;
 	}

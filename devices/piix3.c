@@ -31,9 +31,9 @@ struct piix3 {
 
 static void place_pm(struct piix3 *piix)
 {
-	unsigned base = (piix->pm.config[PM_PMBASE] | piix->pm.config[PM_PMBASE + 1] << 8) & 0xffc0;
+	unsigned base = (pci_get8(&piix->pm, PM_PMBASE) | (unsigned)pci_get8(&piix->pm, PM_PMBASE + 1) << 8) & 0xffc0;
 
-	piix4_pm_set_base(piix->pm_block, (uint16_t)base, piix->pm.config[PM_PMREGMISC] & PM_PMREGMISC_PMIOSE);
+	piix4_pm_set_base(piix->pm_block, (uint16_t)base, pci_get8(&piix->pm, PM_PMREGMISC) & PM_PMREGMISC_PMIOSE);
 }
 
 static void pm_changed(struct pci_function *fn, unsigned offset, unsigned size)
@@ -55,24 +55,24 @@ static void piix3_reset(struct device *dev)
 		.device = 0x7113, .status = 0x0280, .revision = 3, .class_code = 0x068000};
 
 	pci_set_identity(&piix->isa, &isa);
-	piix->isa.config[0x4c] = 0x4d;		  /* IORT */
-	piix->isa.config[0x4e] = 0x03;		  /* XBCS */
-	memset(piix->isa.config + 0x60, 0x80, 4); /* PIRQRC: not routed */
-	piix->isa.config[0x69] = 0x02;		  /* TOM */
+	pci_put8(&piix->isa, 0x4c, 0x4d);    /* IORT */
+	pci_put8(&piix->isa, 0x4e, 0x03);    /* XBCS */
+	pci_fill(&piix->isa, 0x60, 0x80, 4); /* PIRQRC: not routed */
+	pci_put8(&piix->isa, 0x69, 0x02);    /* TOM */
 
 	pci_set_identity(&piix->ide, &ide);
 
 	pci_set_identity(&piix->pm, &pm);
-	piix->pm.config[0x3d] = 1; /* INTA#, which is wired to the SCI, IRQ 9 */
+	pci_put8(&piix->pm, 0x3d, 1); /* INTA#, which is wired to the SCI, IRQ 9 */
 	/*
 	 * The part starts with the block off. Here it starts where every BIOS of such a machine puts
 	 * it, so that kernels loaded without a BIOS find the timer.
 	 */
-	pci_set32(piix->pm.config, PM_PMBASE, PM_DEFAULT_BASE | 1);
-	piix->pm.config[PM_PMREGMISC] = PM_PMREGMISC_PMIOSE;
+	pci_put32(&piix->pm, PM_PMBASE, PM_DEFAULT_BASE | 1);
+	pci_put8(&piix->pm, PM_PMREGMISC, PM_PMREGMISC_PMIOSE);
 	/* There is no SMM: a BIOS that finds this bit set takes its SMI handler for installed. */
-	pci_set32(piix->pm.config, PM_DEVACTB, PM_DEVACTB_APMC_EN);
-	pci_set32(piix->pm.config, 0x90, 1); /* SMBBA */
+	pci_put32(&piix->pm, PM_DEVACTB, PM_DEVACTB_APMC_EN);
+	pci_put32(&piix->pm, 0x90, 1); /* SMBBA */
 	place_pm(piix);
 }
 
@@ -109,10 +109,10 @@ struct device *piix3_create(struct clock *clock, struct device *pci, struct devi
 
 	piix->pm.writable[0x04] = 0x01;
 	piix->pm.writable[0x3c] = 0xff;
-	pci_set16(piix->pm.writable, PM_PMBASE, 0xffc0);
+	pci_mask16(piix->pm.writable, PM_PMBASE, 0xffc0);
 	memset(piix->pm.writable + 0x44, 0xff, 0x3c); /* counters, general purpose and device resources */
 	piix->pm.writable[PM_PMREGMISC] = 0x01;
-	pci_set16(piix->pm.writable, 0x90, 0xfff0);
+	pci_mask16(piix->pm.writable, 0x90, 0xfff0);
 	memset(piix->pm.writable + 0xd2, 0xff, 4); /* SMBus: not there */
 	piix->pm.changed = pm_changed;
 

@@ -36,9 +36,9 @@ struct tally {
 
 /* ---- the programs that are mutated --------------------------------------------------------- */
 
-static struct asm_prog *table[MAX_TABLE], *shipped[16];
+static struct asm_prog *table[MAX_TABLE], *shipped[64];
 static unsigned table_count, shipped_count;
-static struct accel_object *objects[8];
+static struct accel_object *objects[16];
 static unsigned object_count;
 
 static void add_table(const char *file)
@@ -113,10 +113,18 @@ static void add_object(const char *name, const uint8_t *image, size_t size)
 		a->prog.insn_count = p->insn_count;
 		a->prog.func_count = p->func_count;
 		a->prog.map_count = p->map_count;
+		for (uint32_t m = 0; m < p->map_count; m++) {
+			if (machine_storage(&p->maps[m]) > MACHINE_MAP_BYTES) {
+				fprintf(stderr,
+					"%s: %s is too large for the checked machine: raise MACHINE_MAP_BYTES\n", name,
+					p->maps[m].name);
+				exit(2);
+			}
+		}
 	}
 }
 
-#define SHIPPED(X) X(ata) X(hpet) X(pmtimer) X(i8254) X(vga)
+#define SHIPPED(X) X(ata) X(hpet) X(pmtimer) X(i8254) X(mc146818) X(pci) X(vga)
 #define DECLARE(name) extern const uint8_t prog_##name##_start[], prog_##name##_end[];
 SHIPPED(DECLARE)
 

@@ -19,7 +19,7 @@
  */
 enum { OBJ_NUMBER = -1, OBJ_CTX = 0, OBJ_MAP = 1, OBJ_FRAME = 32, OBJ_MAP_ITSELF = 64, OBJ_ELEMENT = 128 };
 #define MACHINE_ELEMENTS 8     /* of a map, at most */
-#define MACHINE_MAP_BYTES 1024 /* of the storage of a map, at most */
+#define MACHINE_MAP_BYTES 8448 /* of the storage of a map, at most: the largest is the ATA's page */
 #define MACHINE_CTX_BYTES 256
 
 struct cell {

@@ -37,7 +37,7 @@ row() { # WORDS ARGS...
 	fi
 }
 
-max_lines=5 row 'frobnicate' frobnicate
+row 'frobnicate' frobnicate
 row 'unknown|unrecognized' run --frob
 row 'kernel' run --kernel
 row 'no such file' run $script --disk "$dir/absent"

@@ -104,6 +104,8 @@ int main(int argc, char **argv)
 		printf("hotreg %s\n", HOTREG_VERSION);
 		return 0;
 	}
-	fprintf(stderr, "hotreg: unknown command '%.80s'\n", argv[1]);
-	return usage(stderr, EXIT_USAGE);
+	fprintf(stderr,
+		"hotreg: unknown command '%.80s': there are run, prog, ctl, stats, top and doctor (hotreg --help)\n",
+		argv[1]);
+	return EXIT_USAGE;
 }

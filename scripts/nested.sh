@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # nested.sh check|shell|run COMMAND...: the nested bed: a stock Debian kernel with its own kvm_amd inside QEMU's TCG, which
 # emulates SVM and nested paging. So hotreg meets KVM's true behaviour on any machine, with no right to anything.
-# One TCG thread for both processors: with one each the emulated kernel trips over its own code patching (int3).
+# Time there is counted in instructions (-icount, 4 ns each), so that no load on the host changes what a test sees. Without
+# it QEMU 7.2 also delivers an injected vector twice now and then (a guest kernel then waits for its own spin lock), and
+# with a TCG thread for each processor the kernel trips over its own code patching.
 #
 #   check [LIST]  the tests of tests/nested/list.txt (or LIST), by tests/nested/init.sh inside; one line of counts. Where
 #                 /dev/kvm is the real thing (hotreg doctor's self-test), they run on it directly
@@ -118,7 +120,7 @@ pack() { # DIRECTORY OUT
 
 # bed KERNEL-WORDS: boots it on this terminal; status 0 when init said so.
 boot() {
-	timeout -k 10 "$seconds" qemu-system-x86_64 -accel "${NESTED_ACCEL:-tcg,thread=single}" -machine pc -cpu EPYC,svm=on,npt=on -smp "$cpus" -m "$memory" \
+	timeout -k 10 "$seconds" qemu-system-x86_64 -accel tcg -icount shift=2,sleep=off -rtc clock=vm -machine pc -cpu EPYC,svm=on,npt=on -smp "$cpus" -m "$memory" \
 		-nodefaults -display none -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=1 \
 		-kernel "$bed/vmlinuz" -initrd "$bed/initrd.gz" \
 		-append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable $1" "${@:2}"

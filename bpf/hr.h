@@ -18,11 +18,11 @@
  * result is taken modulo 2^(8 * size); bits above are ignored.
  */
 struct hr_io {
-	uint64_t value;	  /* IN: what the guest writes, zero-extended; 0 for reads */
-	uint64_t result;  /* OUT: what the guest reads; 0 on entry */
-	uint32_t offset;  /* IN: from the range's base, bytes */
-	uint32_t vcpu;	  /* IN: index of the accessing vCPU */
-	uint8_t size;	  /* IN: 1, 2, 4 or 8 */
+	uint64_t value;	 /* IN: what the guest writes, zero-extended; 0 for reads */
+	uint64_t result; /* OUT: what the guest reads; 0 on entry */
+	uint32_t offset; /* IN: from the range's base, bytes */
+	uint32_t vcpu; /* IN: index of the accessing vCPU; their number for a deferred write, whose vCPU is not known */
+	uint8_t size;  /* IN: 1, 2, 4 or 8 */
 	uint8_t is_write; /* IN: 0 or 1 */
 	uint8_t pad[6];	  /* zero */
 };

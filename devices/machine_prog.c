@@ -131,7 +131,7 @@ static int attach_one(struct machine *m, const struct binding *b, struct accel_e
 	ret = find_object(m, b, range, &p->own, err);
 	if (ret)
 		return ret;
-	ret = accel_slot_new(range->dev->page, &m->vm->clock.source, m->vm->cpu_count, b->allow, &slot);
+	ret = accel_slot_new(range->dev->page, &m->vm->clock.source, vm_vcpus(m->vm), b->allow, &slot);
 	bus_set_slot(&m->vm->bus, range, slot);
 	p->prog = strdup(b->prog);
 	if (ret || !p->prog) {

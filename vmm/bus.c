@@ -183,11 +183,31 @@ void bus_set_slot(struct bus *bus, struct range *range, struct accel_slot *slot)
 	pthread_mutex_unlock(&bus->lock);
 }
 
+/* Tells who asked where writes may be deferred now. lock held. */
+static void update_zones(struct bus *bus)
+{
+	struct bus_zone zones[BUS_MAX_ZONES];
+
+	if (bus->zones_changed)
+		bus->zones_changed(bus->zones_opaque, zones, bus_zones(bus, zones));
+}
+
+void bus_set_zone_watcher(
+	struct bus *bus, void (*changed)(void *opaque, const struct bus_zone *zones, unsigned count), void *opaque)
+{
+	pthread_mutex_lock(&bus->lock);
+	bus->zones_changed = changed;
+	bus->zones_opaque = opaque;
+	update_zones(bus);
+	pthread_mutex_unlock(&bus->lock);
+}
+
 void bus_set_mode(struct bus *bus, enum accel_mode mode)
 {
 	pthread_mutex_lock(&bus->lock);
 	bus->mode = mode;
 	update_all_hot(bus);
+	update_zones(bus);
 	pthread_mutex_unlock(&bus->lock);
 }
 
@@ -215,12 +235,13 @@ static void place(struct bus *bus, struct range *range, bool mapped, uint64_t ba
 	__atomic_store_n(&range->mapped, mapped, __ATOMIC_RELAXED);
 	if (range->bus == IO_MMIO) {
 		update_spans(bus);
-		return;
+	} else {
+		if (was_mapped)
+			update_ports(bus, old_first, old_last);
+		if (mapped)
+			update_ports(bus, base, range_last(range));
 	}
-	if (was_mapped)
-		update_ports(bus, old_first, old_last);
-	if (mapped)
-		update_ports(bus, base, range_last(range));
+	update_zones(bus);
 }
 
 /* A FIFO's data port stores nothing plainly. */

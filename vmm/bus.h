@@ -20,6 +20,7 @@
 
 #include "accel/hot.h"
 #include "devices/device.h"
+#include "vmm/bus_zones.h"
 #include "vmm/io.h"
 
 #define BUS_MAX_RANGES 64 /* of both buses together */
@@ -84,6 +85,8 @@ struct bus {
 	struct mmio_span mmio[BUS_MAX_SPANS];	   /* sorted, not overlapping */
 	/* lock */
 	pthread_mutex_t lock;
+	void (*zones_changed)(void *opaque, const struct bus_zone *zones, unsigned count); /* NULL: nobody asks */
+	void *zones_opaque;
 };
 
 int bus_init(struct bus *bus, struct clock *clock, enum accel_mode mode);

@@ -152,6 +152,14 @@ static struct timer *pop_due(struct clock *clock, uint64_t now_ns)
 	return timer;
 }
 
+/* No lock held. */
+static void call(struct clock *clock, void (*fire)(void *opaque), void *opaque)
+{
+	if (clock->before_fire)
+		clock->before_fire(clock->before_opaque);
+	fire(opaque);
+}
+
 void clock_fire_due(struct clock *clock)
 {
 	uint64_t now = clock_now(clock);
@@ -174,7 +182,7 @@ void clock_fire_due(struct clock *clock)
 		pthread_mutex_unlock(&clock->lock);
 		if (!fire)
 			break;
-		fire(opaque);
+		call(clock, fire, opaque);
 	}
 	pthread_mutex_lock(&clock->lock);
 	set_timerfd(clock);
@@ -203,7 +211,7 @@ void clock_advance(struct clock *clock, uint64_t to_ns)
 		pthread_mutex_unlock(&clock->lock);
 		if (!timer)
 			break;
-		timer->fire(timer->opaque);
+		call(clock, timer->fire, timer->opaque);
 	}
 	if (to_ns > clock_now(clock))
 		accel_clock_set_virtual(&clock->source, to_ns);

@@ -41,6 +41,9 @@ struct clock {
 	/* constant after init */
 	int timerfd;	   /* readable when the first timer is due; -1 for the virtual source */
 	uint64_t start_ns; /* host time of guest time 0: of creation, later by each pause (clock_thaw()) */
+	/* constant while timers fire */
+	void (*before_fire)(void *opaque); /* called before each callback, no lock held; NULL: nothing */
+	void *before_opaque;
 	/* atomic; changes only while no vCPU runs */
 	uint64_t frozen_ns; /* what clock_now() says while the clock stands still; 0: it runs */
 	/* clock.lock */

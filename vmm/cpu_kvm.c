@@ -7,6 +7,9 @@
  * immediate_exit = 1, and signals; the vCPU stores immediate_exit = 0, fence, loads the flags,
  * enters KVM. If the vCPU missed the flag then its fence came first, so the 1 is the later store:
  * KVM sees it on entry, or has passed that check and the signal makes it leave.
+ *
+ * Writes that KVM has queued without an exit (kvm_deferred.h) come before whatever an exit or an interrupt
+ * acknowledge does.
  */
 #include <errno.h>
 #include <poll.h>
@@ -21,6 +24,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vmm/kvm_deferred.h"
 #include "vmm/kvm_state.h"
 #include "vmm/options.h"
 #include "vmm/text.h"
@@ -41,6 +45,8 @@ struct kvm_vm {
 	int kvm_fd, vm_fd;
 	size_t run_bytes;
 	bool has_readonly;
+	/* see there */
+	struct kvm_deferred deferred;
 	/* any thread */
 	_Atomic bool told_tsc; /* that it cannot be set */
 	/* while no vCPU runs */
@@ -57,6 +63,7 @@ struct kvm_cpu {
 	int halt_fd; /* eventfd that ends a HLT; -1 when KVM waits itself */
 	struct kvm_run *run;
 	size_t run_bytes;
+	bool has_ring; /* deferred writes are in this vCPU's mapping */
 	struct kvm_power_on power_on;
 	/* while no vCPU runs */
 	struct kvm_pause pause;
@@ -273,6 +280,8 @@ static void kvm_destroy(struct cpu *cpu)
 
 	if (!kc)
 		return;
+	if (kc->has_ring)
+		kvm_deferred_stop(&((struct kvm_vm *)cpu->vm->backend)->deferred, cpu->vm);
 	kvm_power_on_free(&kc->power_on);
 	if (kc->run)
 		munmap(kc->run, kc->run_bytes);
@@ -285,7 +294,7 @@ static void kvm_destroy(struct cpu *cpu)
 
 static int kvm_create(struct vm *vm, unsigned index, struct cpu **out, struct accel_err *err)
 {
-	const struct kvm_vm *kv = vm->backend;
+	struct kvm_vm *kv = vm->backend;
 	struct kvm_cpu *kc = calloc(1, sizeof(*kc));
 	void *run;
 	int rc;
@@ -321,6 +330,10 @@ static int kvm_create(struct vm *vm, unsigned index, struct cpu **out, struct ac
 	if (rc) {
 		err_fail(err, rc, "cannot read the state of vCPU %u: %s", index, strerror(-rc));
 		goto fail;
+	}
+	if (index == 0) {
+		kvm_deferred_start(&kv->deferred, vm, kv->kvm_fd, kv->vm_fd, kc->run, kc->run_bytes);
+		kc->has_ring = true;
 	}
 	*out = &kc->cpu;
 	return 0;
@@ -415,8 +428,10 @@ static int inject(struct kvm_cpu *kc, struct accel_err *err)
 	if (kc->held_vector < 0 && !vm_intr_pending(vm))
 		return 0;
 	if (run->ready_for_interrupt_injection) {
-		if (kc->held_vector < 0)
+		if (kc->held_vector < 0) {
+			vm_drain(vm);
 			kc->held_vector = vm_intr_ack(vm);
+		}
 		if (kc->held_vector < 0)
 			return 0; /* it went away */
 		irq.irq = (uint32_t)kc->held_vector;
@@ -448,6 +463,7 @@ static int handle_exit(struct kvm_cpu *kc, struct accel_err *err)
 {
 	struct vm *vm = kc->cpu.vm;
 
+	vm_drain(vm);
 	switch (kc->run->exit_reason) {
 	case KVM_EXIT_IO:
 		exit_pio(kc);

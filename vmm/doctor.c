@@ -127,6 +127,12 @@ static void lines_kvm(const struct kvm_probe *p)
 		line("  split irqchip", "no: one vCPU without an APIC; more need Linux 4.5 or later");
 	if (!p->readonly_mem)
 		line("  read-only memory", "no: the guest can overwrite its BIOS; harmless for most, else --cpu soft");
+	if (!p->coalesced_mmio || !p->coalesced_pio)
+		line("  deferred writes",
+			"no: this KVM cannot queue writes to %s, so each leaves the guest; harmless, only slower",
+			p->coalesced_mmio ? "ports" : "ports and memory");
+	else
+		line("  deferred writes", "works: writes to plain registers do not leave the guest");
 	line_test("  real mode", p->real_mode, p->reason[0], soft);
 	line_test("  32-bit flat", p->flat32, p->reason[1], soft);
 	line_test("  INT n, protected", p->int_n32, p->reason[2], soft);

@@ -59,6 +59,7 @@ static int system_reset(struct qmp_call *call)
 /* A request to the guest, which may well ignore it. */
 static int system_powerdown(struct qmp_call *call)
 {
+	vm_drain(call->vm);
 	machine_power_button(call->vm->machine);
 	call->hub->event(call->hub->opaque, "POWERDOWN", NULL);
 	return 0;

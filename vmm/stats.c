@@ -68,7 +68,7 @@ struct stats *stats_new(unsigned cpus)
 
 static void free_range(struct range_stats *rs)
 {
-	for (unsigned i = 0; i < VM_MAX_CPUS; i++)
+	for (unsigned i = 0; i < VM_MAX_CPUS + 1; i++)
 		free(rs->cells[i]);
 	free(rs->reg_of);
 	free(rs);

@@ -34,7 +34,7 @@ struct stats_run {
 	uint64_t divergences;
 };
 
-/* NULL when out of memory. */
+/* `cpus`: what io.vcpu is below, at most VM_MAX_CPUS + 1. NULL when out of memory. */
 struct stats *stats_new(unsigned cpus);
 void stats_free(struct stats *stats); /* NULL is fine; after the bus */
 /* Gives every range of the bus its counters; nothing is counted yet. Once, before the vCPUs run. 0 or -ENOMEM. */

@@ -33,7 +33,7 @@ struct range_stats {
 	unsigned reg_count; /* the named ones and "other" */
 	uint8_t *reg_of;    /* by offset; NULL when all is "other" */
 	uint32_t reg_of_len;
-	struct cell *cells[VM_MAX_CPUS]; /* [reg * 2 + is_write] */
+	struct cell *cells[VM_MAX_CPUS + 1]; /* by io.vcpu; [reg * 2 + is_write] */
 	struct range_stats *next;
 };
 

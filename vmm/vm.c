@@ -188,7 +188,7 @@ static int attach_stats(struct vm *vm, struct accel_err *err)
 {
 	if (!vm->opt->stats && !vm->opt->qmp)
 		return 0;
-	vm->stats = stats_new(vm->cpu_count);
+	vm->stats = stats_new(vm_vcpus(vm));
 	if (vm->stats && stats_attach(vm->stats, &vm->bus) == 0) {
 		stats_switch(vm->stats, &vm->bus, vm->opt->stats);
 		return 0;
@@ -226,6 +226,11 @@ static int build_machine(struct vm *vm, struct accel_err *err)
 	return rc;
 }
 
+static void before_timer(void *opaque)
+{
+	vm_drain(opaque);
+}
+
 int vm_create(struct vm *vm, const struct options *opt, struct accel_err *err)
 {
 	enum accel_mode mode = ACCEL_OFF;
@@ -261,10 +266,19 @@ int vm_create(struct vm *vm, const struct options *opt, struct accel_err *err)
 		err_set(err, "no memory for the bus");
 		goto fail_bus;
 	}
+	rc = deferred_init(&vm->deferred, &vm->bus, vm->cpu_count);
+	if (rc) {
+		err_set(err, "no memory for the queue of deferred writes");
+		goto fail_deferred;
+	}
+	vm->clock.before_opaque = vm;
+	vm->clock.before_fire = before_timer;
 	rc = build_machine(vm, err);
 	if (rc)
 		vm_destroy(vm);
 	return rc;
+fail_deferred:
+	bus_destroy(&vm->bus);
 fail_bus:
 	mem_destroy(&vm->mem);
 fail_mem:
@@ -290,6 +304,7 @@ void vm_destroy(struct vm *vm)
 	trace_close(vm->trace, NULL);
 	chardev_destroy(vm->serial);
 	chardev_destroy(vm->debugcon);
+	deferred_destroy(&vm->deferred);
 	bus_destroy(&vm->bus);
 	stats_free(vm->stats);
 	mem_destroy(&vm->mem);

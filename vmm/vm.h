@@ -2,7 +2,7 @@
 /*
  * vm.h: one virtual machine: everything mutable hangs off struct vm.
  *
- * Lock order: device -> irq controller -> clock; bus.lock and mem.lock are taken under a device
+ * Lock order: deferred.lock -> device -> irq controller -> clock; bus.lock and mem.lock are taken under a device
  * lock and hold nothing further, and so is park_lock. Threads: one per vCPU (0 is started like the
  * others), one event thread (timers, standard input, signals, timeout) which is the caller of vm_run(),
  * and with --qmp the control thread (control.h), which takes device locks one at a time and none of the
@@ -21,6 +21,7 @@
 #include "vmm/bus.h"
 #include "vmm/clock.h"
 #include "vmm/cpu.h"
+#include "vmm/deferred.h"
 #include "vmm/irq.h"
 #include "vmm/mem.h"
 
@@ -52,6 +53,7 @@ struct vm {
 	struct clock clock;
 	struct guest_mem mem;
 	struct bus bus;
+	struct deferred deferred; /* without a ring unless the CPU backend can defer writes */
 	const struct cpu_ops *cpu_ops;
 	void *backend; /* the CPU backend's own, set by ops->setup */
 	struct cpu *cpus[VM_MAX_CPUS];
@@ -88,6 +90,18 @@ struct vm {
 	uint32_t resets;
 	struct accel_err *run_err; /* vm_run's, for the first vCPU that fails; NULL: taken */
 };
+
+/* What io.vcpu is below: the vCPUs, and one more for deferred writes, whose vCPU is not known. */
+static inline unsigned vm_vcpus(const struct vm *vm)
+{
+	return vm->cpu_count + 1;
+}
+
+/* Before any look at a device: deferred writes reach it. Any thread, no lock held. */
+static inline void vm_drain(struct vm *vm)
+{
+	deferred_drain(&vm->deferred);
+}
 
 /* Builds everything up to the first instruction. 0 or -errno with err; undoes itself. */
 int vm_create(struct vm *vm, const struct options *opt, struct accel_err *err);

@@ -48,6 +48,7 @@ static void do_reset(struct vm *vm)
 	struct accel_err err = {.text = ""};
 	int rc = 0;
 
+	vm_drain(vm); /* what was written before the reset comes before it */
 	machine_reset(vm->machine);
 	for (unsigned i = 0; i < vm->cpu_count && rc == 0; i++) {
 		if (vm->cpu_ops->reset)
@@ -126,6 +127,7 @@ void vm_run_job(struct vm *vm)
 		!vm_should_stop(vm)) {
 		job->state = JOB_RUNS;
 		pthread_mutex_unlock(&vm->park_lock);
+		vm_drain(vm);
 		job->fn(vm, job->opaque);
 		pthread_mutex_lock(&vm->park_lock);
 		job->state = JOB_DONE;

@@ -101,6 +101,7 @@ static void on_input(void *opaque)
 	struct event_thread *et = opaque;
 	int fd = chardev_input_fd(et->vm->serial);
 
+	vm_drain(et->vm);
 	if (chardev_input(et->vm->serial))
 		vm_request_stop(et->vm, EXIT_GUEST_SHUTDOWN, "ended by Ctrl-A X");
 	if (chardev_input_fd(et->vm->serial) < 0)
@@ -205,10 +206,12 @@ static void print_screen(const struct vm *vm)
 /* Reports, with no guest code running any more; returns the exit status. */
 static int finish(struct vm *vm, uint64_t end_ns, struct accel_err *err)
 {
-	uint64_t divergences = bus_check_divergences(&vm->bus);
 	int status = atomic_load(&vm->exit_status);
+	uint64_t divergences;
 	int rc;
 
+	vm_drain(vm);
+	divergences = bus_check_divergences(&vm->bus);
 	if (divergences) {
 		fprintf(stderr, "hotreg: check: %" PRIu64 " accesses on which program and model do not agree\n",
 			divergences);

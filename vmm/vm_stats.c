@@ -35,9 +35,12 @@ static struct stats_run describe(const struct vm *vm, uint64_t now_ns)
 	return run;
 }
 
-json_t *vm_stats_json(const struct vm *vm)
+json_t *vm_stats_json(struct vm *vm)
 {
-	struct stats_run run = describe(vm, accel_clock_now(&(struct accel_clock){.is_virtual = false}));
+	struct stats_run run;
+
+	vm_drain(vm);
+	run = describe(vm, accel_clock_now(&(struct accel_clock){.is_virtual = false}));
 
 	return stats_json(vm->stats, &vm->bus, &run);
 }

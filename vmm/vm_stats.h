@@ -11,7 +11,7 @@
 #include "vmm/vm.h"
 
 /* The VM has counters (--stats or --qmp). NULL when out of memory. Any thread, also while vCPUs run. */
-json_t *vm_stats_json(const struct vm *vm);
+json_t *vm_stats_json(struct vm *vm);
 /* After the run: --stats as it was asked for. 0 or -errno with err. */
 int vm_stats_report(const struct vm *vm, int status, uint64_t end_ns, struct accel_err *err);
 

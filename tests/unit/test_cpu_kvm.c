@@ -222,6 +222,15 @@ void bus_io_slowly(struct bus *bus, struct io_req *req)
 		mem_set_pam(&t.vm.mem, 0, (uint8_t)req->io.value);
 }
 
+/* No device here has writes that may be deferred; test_kvm_deferred.c is about those. */
+void bus_set_zone_watcher(
+	struct bus *bus, void (*changed)(void *opaque, const struct bus_zone *zones, unsigned count), void *opaque)
+{
+	(void)bus;
+	(void)changed;
+	(void)opaque;
+}
+
 void vm_request_reset(struct vm *vm, const char *why)
 {
 	(void)why;
@@ -261,6 +270,7 @@ static bool start(unsigned cpus, const void *rom, size_t rom_bytes)
 	memset(&t, 0, sizeof(t));
 	t.vm.opt = &options;
 	bus_hot_none(&t.vm.bus);
+	assert_int_equal(deferred_init(&t.vm.deferred, &t.vm.bus, cpus), 0);
 	pthread_mutex_init(&t.lock, NULL);
 	t.vm.cpu_count = cpus;
 	t.vm.intr_ack = ack;

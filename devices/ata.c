@@ -336,10 +336,22 @@ static const struct reg_name ata_regs[] = {{1, 1, "error/features"}, {2, 1, "sec
 static const struct reg_name data_regs[] = {{0, 1, "data"}, {0, 0, NULL}};
 static const struct reg_name ctl_regs[] = {{0, 1, "alternate status/control"}, {0, 0, NULL}};
 
+/*
+ * Features to LBA high: any access that fits there is stores alone until the command. Not the device register: a write of
+ * that moves INTRQ when an interrupt is pending, and a guest that sleeps until then makes no exit.
+ */
+static const struct range_zone ata_deferred[] = {{1, 5}, {0, 0}};
+
 struct device *ata_create(struct bus *bus, struct clock *clock, struct irq_line irq, struct disk *disk)
 {
 	const struct range ranges[] = {
-		{.name = "ata.regs", .base = 0x1f0, .len = 8, .read = regs_read, .write = regs_write, .regs = ata_regs},
+		{.name = "ata.regs",
+			.base = 0x1f0,
+			.len = 8,
+			.read = regs_read,
+			.write = regs_write,
+			.regs = ata_regs,
+			.deferred = ata_deferred},
 		{.name = "ata.data",
 			.base = 0x1f0,
 			.len = 1,

@@ -222,7 +222,7 @@ void bus_io_slowly(struct bus *bus, struct io_req *req)
 		mem_set_pam(&t.vm.mem, 0, (uint8_t)req->io.value);
 }
 
-/* No device here has writes that may be deferred; test_kvm_deferred.c is about those. */
+/* No device here has writes that may be deferred; tests/guest/deferred.S is about those. */
 void bus_set_zone_watcher(
 	struct bus *bus, void (*changed)(void *opaque, const struct bus_zone *zones, unsigned count), void *opaque)
 {

@@ -51,7 +51,7 @@ UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_ata_prog test_ata_threads te
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_options test_trace test_vm test_vm_threads test_chardev test_stats
 UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_doorbell test_kernel_load test_model_holds
 UNIT_TESTS += test_control test_ctl test_pause test_qmp test_qmp_live
-UNIT_TESTS += test_deferred
+UNIT_TESTS += test_deferred test_kvm_deferred
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz test_verify_kernel test_verify_limits
 UNIT_TESTS += test_i8254 test_i8254_latch test_hpet test_piix4_pm test_mc146818 test_mc146818_calendar test_timer_programs test_timer_threads test_pm_ticks
 UNIT_TESTS += test_vga test_vga_mem test_vga_threads
@@ -62,7 +62,7 @@ UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd test_rawprog
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
 TSAN_TESTS := test_runtime test_runtime_threads test_bus_string test_doorbell test_model_holds
-TSAN_TESTS += test_deferred
+TSAN_TESTS += test_deferred test_kvm_deferred
 TSAN_TESTS += test_cpu_soft
 TSAN_TESTS += test_bus test_vm_threads test_cpu_kvm
 TSAN_TESTS += test_control
@@ -175,7 +175,7 @@ $(BUILD)/tests/unit/test_runtime $(BUILD)/tests/unit/test_runtime_string: $(BUIL
 	$(CC) $(LDFLAGS) -Wl,--wrap=syscall,--wrap=write -o $@ $^ -lcmocka -pthread
 
 # KVM: the tests stand between hotreg and the kernel, to play other ones.
-$(BUILD)/tests/unit/test_cpu_kvm: LDFLAGS += -Wl,--wrap=ioctl
+$(BUILD)/tests/unit/test_cpu_kvm $(BUILD)/tests/unit/test_kvm_deferred: LDFLAGS += -Wl,--wrap=ioctl
 $(BUILD)/tests/unit/test_kvm_probe: LDFLAGS += -Wl,--wrap=ioctl,--wrap=open,--wrap=mmap
 
 # A host that gives no executable memory.

@@ -80,10 +80,36 @@ if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
 		done
 		echo "$row |"
 	done
+	echo
+	echo "## KVM exits for one operation (tests/guest/exits.sh; with acceleration, then without)"
+	echo
+	tests/guest/exits.sh on || exit 1
+	echo
+	tests/guest/exits.sh off || exit 1
 else
 	echo
 	echo "(no usable /dev/kvm: regbench and start-up are not measured)"
 fi
+
+# Accesses of a boot on the software CPU, and who answered them.
+boot_share() { # NAME ARGS...
+	local name=$1
+	shift
+	"$hotreg" run --cpu soft --accel on --quiet --stats="$out/boot.json" --timeout 600 "$@" >/dev/null 2>&1 </dev/null
+	jq -r --arg name "$name" '[.registers[] | {n: (.range + " " + .name), u: (.read.unclaimed + .write.unclaimed),
+		a: (.read.accesses + .write.accesses), w: (.read.answered + .write.answered)}] |
+		(map(.a - .u) | add) as $all | (map(.w) | add) as $answered |
+		"| \($name) | \($all) | \($answered) (\($answered * 1000 / $all | floor / 10) %) | " +
+		(map(select(.u == 0 and .a > .w)) | sort_by(.w - .a) | .[0:8] | map("\(.n) \(.a - .w)") | join(", ")) + " |"' "$out/boot.json"
+}
+echo
+echo "## boots: accesses to devices, and those answered by programs (software CPU)"
+echo
+echo "| boot | accesses to devices | answered | the rest, by register |"
+echo "|---|---|---|---|"
+cp "$build/guest/bootsect.img" "$out/boot.img"
+boot_share "SeaBIOS to a boot sector" --disk "$out/boot.img" --serial none
+boot_share "GRUB, MD5 of a file" --disk "$build/guest/grub.img,ro" --serial /dev/null
 
 echo
 echo "## VMM-side cost of one access (no CPU)"

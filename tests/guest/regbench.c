@@ -7,7 +7,8 @@
  * loop between two RDTSC, round after round, beside an access of the same bus, width and direction
  * that nobody claims: its floor. Prints for each register the median, 10th and 90th percentile of the
  * cycles of an access, and the median of its ratio to the floor *of the same round*, in thousandths.
- * Command line: rounds=N reads=N.
+ * Then whole operations: a sector by PIO. Command line: rounds=N reads=N; op=K times=N: operation K that often and
+ * nothing else, for counting exits (tests/guest/exits.sh).
  */
 #include "guest.h"
 
@@ -17,7 +18,7 @@
 #define FREE_ADDR 0xfebf0000u
 #define MAX_ROUNDS 201
 
-enum op { OP_INB, OP_INL, OP_READL, OP_LATCH, OP_INDEX };
+enum op { OP_INB, OP_INL, OP_READL, OP_LATCH, OP_INDEX, OP_CONFIG, OP_SECTOR, OP_SECTOR_IRQ };
 
 struct reg {
 	const char *name;
@@ -32,6 +33,7 @@ static const struct reg regs[] = {
 	{"floor_mmio", OP_READL, FREE_ADDR, -1},
 	{"floor_outb_inb_inb", OP_LATCH, FREE_PORT, -1},
 	{"floor_outb_inb", OP_INDEX, FREE_PORT, -1},
+	{"floor_outl_inl", OP_CONFIG, FREE_PORT, -1},
 	{"hpet_counter", OP_READL, HPET + 0xf0, 2},
 	{"hpet_capabilities", OP_READL, HPET + 0x00, 2},
 	{"hpet_configuration", OP_READL, HPET + 0x10, 2},
@@ -43,6 +45,14 @@ static const struct reg regs[] = {
 	{"ide_status", OP_INB, 0x1f7, 0},
 	{"ide_alternate_status", OP_INB, 0x3f6, 0},
 	{"ide_sector_count", OP_INB, 0x1f2, 0},
+	{"uart_lsr", OP_INB, 0x3fd, 0},
+	{"uart_msr", OP_INB, 0x3fe, 0},
+	{"pic_mask", OP_INB, 0x21, 0},
+	{"pic_irr", OP_INB, 0x20, 0},
+	{"kbd_status", OP_INB, 0x64, 0},
+	{"pci_config", OP_CONFIG, 0xcf8, 5},
+	{"ide_sector_polled", OP_SECTOR, 0x1f0, -1},
+	{"ide_sector_irq", OP_SECTOR_IRQ, 0x1f0, -1},
 	/* the last three, in a machine that has one */
 	{"vga_status", OP_INB, 0x3da, 0},
 	{"vga_palette", OP_INB, 0x3c9, 0},
@@ -67,16 +77,41 @@ static void sort(uint32_t *v, uint32_t n)
 	}
 }
 
-/* Accesses that one operation makes. */
+/* Accesses that one operation makes; a sector is one thing. */
 static uint32_t op_accesses(enum op op)
 {
-	return op == OP_LATCH ? 3 : op == OP_INDEX ? 2 : 1;
+	return op == OP_LATCH ? 3 : op == OP_INDEX || op == OP_CONFIG ? 2 : 1;
+}
+
+static uint16_t sector[2048] __attribute__((aligned(4096)));
+
+/*
+ * [ATA-6] READ SECTOR(S), LBA28, one sector that has been read before. nIEN polled: no interrupt is raised. With interrupts INTRQ
+ * goes up and the status read takes it down, as in a handler; the two EOIs that a handler also writes are not here.
+ */
+static void read_sector(void)
+{
+	uint16_t *to = sector;
+	uint32_t words = 256;
+
+	outb(0x1f6, 0xe0);
+	outb(0x1f2, 1);
+	outb(0x1f3, 1);
+	outb(0x1f4, 0);
+	outb(0x1f5, 0);
+	outb(0x1f7, 0x20);
+	while ((inb(0x1f7) & 0x88) != 0x08)
+		;
+	__asm__ volatile("cld; rep insw" : "+D"(to), "+c"(words) : "d"(0x1f0) : "memory");
 }
 
 static uint32_t measure(const struct reg *r, uint32_t reads)
 {
-	uint32_t t0 = tsc_low();
+	uint32_t t0;
 
+	if (r->op == OP_SECTOR || r->op == OP_SECTOR_IRQ)
+		outb(0x3f6, r->op == OP_SECTOR ? 2 : 0); /* nIEN */
+	t0 = tsc_low();
 	switch (r->op) {
 	case OP_INB:
 		for (uint32_t i = reads; i; i--)
@@ -102,6 +137,17 @@ static uint32_t measure(const struct reg *r, uint32_t reads)
 			outb((uint16_t)r->addr, 0x00); /* the clock's register 0, seconds */
 			inb((uint16_t)(r->addr + 1));
 		}
+		break;
+	case OP_CONFIG:
+		for (uint32_t i = reads; i; i--) {
+			outl((uint16_t)r->addr, 0x80000000); /* the host bridge's identity */
+			inl((uint16_t)(r->addr + 4));
+		}
+		break;
+	case OP_SECTOR:
+	case OP_SECTOR_IRQ:
+		for (uint32_t i = reads; i; i--)
+			read_sector();
 		break;
 	}
 	return tsc_low() - t0;
@@ -182,9 +228,15 @@ static void check_counters(uint32_t reads)
 	put_text("\n");
 }
 
+/* A sector takes as long as hundreds of accesses on a rival that makes an access of each word. */
+static uint32_t reads_of(const struct reg *r, uint32_t reads)
+{
+	return r->op == OP_SECTOR || r->op == OP_SECTOR_IRQ ? (reads + 15) / 16 : reads;
+}
+
 static void report(uint32_t i, uint32_t rounds, uint32_t reads)
 {
-	uint32_t n = reads * op_accesses(regs[i].op);
+	uint32_t n = reads_of(&regs[i], reads) * op_accesses(regs[i].op);
 
 	for (uint32_t k = 0; k < rounds; k++)
 		sorted[k] = cycles[i][k];
@@ -216,7 +268,7 @@ static void report(uint32_t i, uint32_t rounds, uint32_t reads)
 
 void guest_main(uint32_t magic, const struct multiboot_info *info)
 {
-	uint32_t rounds, reads, count = NREGS;
+	uint32_t rounds, reads, count = NREGS, op = guest_arg(info, "op", NREGS), times = guest_arg(info, "times", 0);
 
 	if (magic != MULTIBOOT_LOADER_MAGIC)
 		fail("not started by a multiboot loader", MULTIBOOT_LOADER_MAGIC, magic);
@@ -230,6 +282,10 @@ void guest_main(uint32_t magic, const struct multiboot_info *info)
 	outb(0x40, 0);
 	writel(HPET + 0x10, readl(HPET + 0x10) | 1); /* ENABLE_CNF */
 	outb(0x1f6, 0xa0);			     /* device 0 */
+	if (op < NREGS) {
+		measure(&regs[op], times);
+		guest_exit(0);
+	}
 	check_counters(reads);
 	outb(0x3c8, 0x5a); /* the palette's write index reads back */
 	if (inb(0x3c8) != 0x5a)
@@ -237,7 +293,7 @@ void guest_main(uint32_t magic, const struct multiboot_info *info)
 
 	for (uint32_t k = 0; k < rounds; k++)
 		for (uint32_t i = 0; i < count; i++)
-			cycles[i][k] = measure(&regs[i], reads);
+			cycles[i][k] = measure(&regs[i], reads_of(&regs[i], reads));
 	for (uint32_t i = 0; i < count; i++)
 		report(i, rounds, reads);
 	put_text("regbench: done\n");

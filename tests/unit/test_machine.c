@@ -107,7 +107,7 @@ static void out(struct rig *r, uint16_t port, uint8_t v)
 }
 
 static const char *const accelerated[] = {"hpet", "i8254", "port61", "pm", "gpe", "mc146818", "ata.regs", "ata.data",
-	"ata.ctl", "vga", "vga.crtc", "vga.status"};
+	"ata.ctl", "pci.addr", "pci.data", "vga", "vga.crtc", "vga.status"};
 
 static void test_bindings(void **state)
 {

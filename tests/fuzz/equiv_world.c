@@ -3,6 +3,9 @@
  * equiv_world.c: the same machine two or three times, in step. Every answer, every change of an interrupt
  * line with its time, INTR, requests for reset and stop, and the state pages must be the same in all.
  *
+ * The machines with programs defer writes to the zones that devices declare, as KVM would, for as long as they may:
+ * until the next other access, timer or acknowledge, or until a ring of a few places is full. The model's never do.
+ *
  * The linker puts this file between the machine and the interrupt controller (--wrap=i8259_line), and
  * between the runtime and the engines (--wrap=engine_prepare), to choose the interpreter for one machine.
  */
@@ -24,6 +27,8 @@
 #define DISK_SECTORS 8192 /* as large as the GRUB image, whose boot is replayed */
 #define DISK_BYTES (DISK_SECTORS * 512)
 #define LINES 16
+#define RING_ENTRIES 8 /* one of which stays free */
+#define RING_BYTES (sizeof(struct kvm_coalesced_mmio_ring) + RING_ENTRIES * sizeof(struct kvm_coalesced_mmio))
 #define EDGES_MAX 65536 /* in one op; further ones are only counted */
 
 struct edge {
@@ -48,6 +53,10 @@ struct member {
 	struct watched_line lines[LINES];
 	struct edge *edges; /* of this op */
 	unsigned edge_count;
+	/* what defers, by the accel mode none in the model */
+	struct kvm_coalesced_mmio_ring *ring;
+	struct bus_zone zones[BUS_MAX_ZONES];
+	unsigned zone_count;
 };
 
 struct world {
@@ -102,6 +111,48 @@ int __wrap_engine_prepare(
 	return __real_engine_prepare(p, env, kind == ENGINE_BEST ? making_kind : kind, out);
 }
 
+/* ---- deferred writes ---- */
+
+static void zones_changed(void *opaque, const struct bus_zone *zones, unsigned count)
+{
+	struct member *m = opaque;
+
+	memcpy(m->zones, zones, count * sizeof(zones[0]));
+	m->zone_count = count;
+}
+
+static bool is_in_zone(const struct member *m, const struct equiv_op *op)
+{
+	for (unsigned i = 0; i < m->zone_count; i++) {
+		const struct bus_zone *z = &m->zones[i];
+
+		if (z->bus == op->bus && op->addr >= z->addr && op->size <= z->len &&
+			op->addr - z->addr <= z->len - op->size)
+			return true;
+	}
+	return false;
+}
+
+/* Queues the access instead of doing it; false: it is none that KVM would queue, or the ring is full. */
+static bool defer(struct member *m, const struct equiv_op *op)
+{
+	struct kvm_coalesced_mmio *e = &m->ring->coalesced_mmio[m->ring->last];
+	uint32_t next = (m->ring->last + 1) % RING_ENTRIES;
+
+	if (!op->is_write || op->count || !is_in_zone(m, op) || next == m->ring->first)
+		return false;
+	*e = (struct kvm_coalesced_mmio){.phys_addr = op->addr, .len = op->size, .pio = op->bus == IO_PIO};
+	memcpy(e->data, &op->value, sizeof(e->data));
+	m->ring->last = next;
+	return true;
+}
+
+static void drain_all(struct world *w)
+{
+	for (unsigned i = 0; i < w->count; i++)
+		vm_drain(&w->members[i]->vm);
+}
+
 /* ---- making one ---- */
 
 static int make_disk(char *path)
@@ -139,7 +190,7 @@ static struct member *member_new(unsigned which, uint64_t start_ns)
 	char path[256];
 	struct accel_err err = {""};
 
-	if (!m || !(m->edges = calloc(EDGES_MAX, sizeof(*m->edges)))) {
+	if (!m || !(m->edges = calloc(EDGES_MAX, sizeof(*m->edges))) || !(m->ring = calloc(1, RING_BYTES))) {
 		fprintf(stderr, "equiv: no memory\n");
 		exit(2);
 	}
@@ -168,6 +219,8 @@ static struct member *member_new(unsigned which, uint64_t start_ns)
 	}
 	unlink(path); /* the machine has it open */
 	m->opt.disk = NULL;
+	deferred_set_ring(&m->vm.deferred, m->ring, RING_BYTES);
+	bus_set_zone_watcher(&m->vm.bus, zones_changed, m);
 	clock_advance(&m->vm.clock, start_ns);
 	return m;
 }
@@ -194,6 +247,7 @@ void world_free(struct world *w)
 		vm_destroy(&w->members[i]->vm);
 		close(w->members[i]->disk);
 		free(w->members[i]->edges);
+		free(w->members[i]->ring);
 		free(w->members[i]);
 	}
 	free(w);
@@ -201,6 +255,7 @@ void world_free(struct world *w)
 
 void world_reset(struct world *w)
 {
+	drain_all(w);
 	for (unsigned i = 0; i < w->count; i++) {
 		machine_reset(w->members[i]->vm.machine);
 		w->members[i]->edge_count = 0;
@@ -268,6 +323,7 @@ static bool same_requests(struct world *w, const struct equiv_op *op)
 	}
 	if (!reset && !stop)
 		return true;
+	drain_all(w);
 	for (unsigned i = 0; i < w->count; i++) {
 		struct vm *b = &w->members[i]->vm;
 
@@ -327,6 +383,7 @@ static bool same_disks(struct world *w)
 
 bool world_compare(struct world *w, bool whole)
 {
+	drain_all(w);
 	return same_pages(w) && (!whole || same_disks(w));
 }
 
@@ -360,6 +417,9 @@ static bool do_access(struct world *w, const struct equiv_op *op)
 			req.count = op->count;
 			req.data = data[i > 0];
 		}
+		if (defer(w->members[i], op))
+			continue;
+		vm_drain(&w->members[i]->vm);
 		bus_io(&w->members[i]->vm.bus, &req);
 		if (i == 0)
 			first = req;
@@ -376,6 +436,7 @@ static bool do_ack(struct world *w)
 {
 	int first = 0;
 
+	drain_all(w);
 	for (unsigned i = 0; i < w->count; i++) {
 		struct vm *vm = &w->members[i]->vm;
 		int vector = vm_intr_pending(vm) ? vm_intr_ack(vm) : -2;

@@ -50,6 +50,7 @@ static struct {
 	unsigned count, resets, at_timer;
 	/* the KVM that is played */
 	bool hide_pio, hide_mmio, refuse;
+	void *(*meanwhile)(void *); /* started with the VM; NULL: nothing */
 	/* what was asked of it */
 	_Atomic unsigned registered, unregistered;
 } t;
@@ -179,6 +180,7 @@ static uint64_t run(const uint8_t *guest, const uint8_t *end, unsigned cpus, enu
 		.timeout_s = 100,
 		.quiet = true,
 	};
+	pthread_t other;
 	uint64_t exits;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -191,7 +193,12 @@ static uint64_t run(const uint8_t *guest, const uint8_t *end, unsigned cpus, enu
 	timer_init(&t.timer, rec_fire, NULL);
 	add_ranges();
 	t.vm.machine->devs[t.vm.machine->dev_count++] = &t.dev; /* resets reach it */
+	if (t.meanwhile)
+		assert_int_equal(pthread_create(&other, NULL, t.meanwhile, NULL), 0);
 	status = vm_run(&t.vm, &err);
+	if (t.meanwhile)
+		pthread_join(other, NULL);
+	t.meanwhile = NULL;
 	if (status != want_status)
 		fail_msg("status %d: %s; %s", status, t.vm.stop_reason, err.text);
 	exits = cpu_exits(t.vm.cpus[0]);
@@ -290,14 +297,11 @@ static void *end_soon(void *arg)
 
 static void test_end(void **state)
 {
-	pthread_t other;
-
 	(void)state;
 	if (!has_kvm())
 		skip();
-	assert_int_equal(pthread_create(&other, NULL, end_soon, NULL), 0);
+	t.meanwhile = end_soon;
 	RUN(g_asleep, 1, OPT_ACCEL_ON, 0);
-	pthread_join(other, NULL);
 	assert_int_equal(t.count, 5);
 }
 
@@ -337,14 +341,11 @@ static void *reset_soon(void *arg)
 /* From outside: no exit drains what the sleeping guest has written, the reset itself does. */
 static void test_host_reset(void **state)
 {
-	pthread_t other;
-
 	(void)state;
 	if (!has_kvm())
 		skip();
-	assert_int_equal(pthread_create(&other, NULL, reset_soon, NULL), 0);
+	t.meanwhile = reset_soon;
 	RUN(g_reset_asleep, 1, OPT_ACCEL_ON, 1);
-	pthread_join(other, NULL);
 	check_reset();
 }
 

@@ -44,7 +44,7 @@ DEVICES := device machine machine_prog i8254 i8259 mc146818 hpet piix4_pm i16550
 	debugcon debugexit
 DEVICES += vga vga_mem
 BPF_PROGS := i8254 hpet pmtimer ata vga
-BPF_PROGS += mc146818 pci
+BPF_PROGS += mc146818 pci i8042
 
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_ata_prog test_ata_threads test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/i8042.h"
+
 #define QUEUE_BYTES 16u
 
 #define STATUS_OBF 0x01u
@@ -30,8 +32,6 @@
 #define OUT_KBD_IRQ 0x10u
 #define OUT_AUX_IRQ 0x20u
 #define INPUT_PORT 0xb0u /* not inhibited, manufacturing jumper out, 512 KiB and more */
-#define PORT92_RESET 0x01u
-#define PORT92_A20 0x02u
 
 #define KBD_ACK 0xfa
 #define KBD_RESEND 0xfe
@@ -52,7 +52,6 @@ struct i8042 {
 	/* dev.lock */
 	uint8_t ram[32]; /* [0] is the controller command byte, CTR */
 	uint8_t out;	 /* output port without the interrupt bits */
-	uint8_t port92;
 	uint8_t command; /* waits for its data byte; 0: none */
 	bool wrote_command;
 	struct answer buffer; /* the output buffer */
@@ -65,10 +64,31 @@ struct i8042 {
 	uint8_t kbd_last;    /* what "resend" repeats */
 };
 
-static void update_irqs(struct i8042 *kbc)
+static struct kbc_state *state_of(const struct device *dev)
+{
+	struct kbc_page *page = device_page(dev);
+
+	return &page->s;
+}
+
+static uint8_t status(const struct i8042 *kbc)
+{
+	uint8_t v = STATUS_UNLOCKED | (kbc->wrote_command ? STATUS_CMD : 0) | (kbc->ram[0] & CTR_SYS ? STATUS_SYS : 0);
+
+	if (kbc->is_full)
+		v |= STATUS_OBF | (kbc->buffer.source == FROM_AUX ? STATUS_AUX_OBF : 0) |
+		     (kbc->buffer.timeout ? STATUS_TIMEOUT : 0);
+	return v;
+}
+
+/* After each change: what programs show, then the lines. */
+static void update(struct i8042 *kbc)
 {
 	bool aux = kbc->is_full && kbc->buffer.source == FROM_AUX;
 
+	page_begin(&kbc->dev);
+	HR_STORE(state_of(&kbc->dev)->status, status(kbc));
+	page_end(&kbc->dev);
 	irq_set(&kbc->cfg.keyboard, kbc->is_full && !aux && (kbc->ram[0] & CTR_KBD_IRQ));
 	irq_set(&kbc->cfg.aux, aux && (kbc->ram[0] & CTR_AUX_IRQ));
 }
@@ -92,7 +112,7 @@ static void fill_buffer(struct i8042 *kbc)
 		kbc->queue_count--;
 		memmove(kbc->queue + i, kbc->queue + i + 1, (kbc->queue_count - i) * sizeof(kbc->queue[0]));
 	}
-	update_irqs(kbc);
+	update(kbc);
 }
 
 /* A guest that sends commands and never reads loses the answers that the queue has no room for. */
@@ -297,7 +317,7 @@ static void data_read(struct device *dev, struct io_req *req)
 	if (!kbc->is_full)
 		return;
 	kbc->is_full = false;
-	update_irqs(kbc); /* down, so that a further byte is a new edge */
+	update(kbc); /* down, so that a further byte is a new edge */
 	fill_buffer(kbc);
 }
 
@@ -319,13 +339,7 @@ static void data_write(struct device *dev, struct io_req *req)
 
 static void status_read(struct device *dev, struct io_req *req)
 {
-	struct i8042 *kbc = (struct i8042 *)dev;
-	uint8_t v = STATUS_UNLOCKED | (kbc->wrote_command ? STATUS_CMD : 0) | (kbc->ram[0] & CTR_SYS ? STATUS_SYS : 0);
-
-	if (kbc->is_full)
-		v |= STATUS_OBF | (kbc->buffer.source == FROM_AUX ? STATUS_AUX_OBF : 0) |
-		     (kbc->buffer.timeout ? STATUS_TIMEOUT : 0);
-	req->io.result = v;
+	req->io.result = HR_LOAD(state_of(dev)->status); /* stored under the lock that is held */
 }
 
 static void command_write(struct device *dev, struct io_req *req)
@@ -339,16 +353,22 @@ static void command_write(struct device *dev, struct io_req *req)
 
 static void port92_read(struct device *dev, struct io_req *req)
 {
-	req->io.result = ((struct i8042 *)dev)->port92;
+	page_begin(dev);
+	req->io.result = HR_LOAD(state_of(dev)->port92);
+	page_end(dev);
 }
 
 static void port92_write(struct device *dev, struct io_req *req)
 {
 	struct i8042 *kbc = (struct i8042 *)dev;
-	bool was_set = kbc->port92 & PORT92_RESET;
+	uint8_t v = (uint8_t)req->io.value & (KBC_PORT92_RESET | KBC_PORT92_A20);
+	bool was_set;
 
-	kbc->port92 = (uint8_t)req->io.value & (PORT92_RESET | PORT92_A20);
-	if (!was_set && (kbc->port92 & PORT92_RESET))
+	page_begin(dev);
+	was_set = HR_LOAD(state_of(dev)->port92) & KBC_PORT92_RESET;
+	HR_STORE(state_of(dev)->port92, v);
+	page_end(dev);
+	if (!was_set && (v & KBC_PORT92_RESET))
 		irq_set(&kbc->cfg.reset, true);
 }
 
@@ -359,7 +379,9 @@ static void i8042_reset(struct device *dev)
 	memset(kbc->ram, 0, sizeof(kbc->ram));
 	kbc->ram[0] = CTR_KBD_OFF | CTR_AUX_OFF;
 	kbc->out = 0xcc | OUT_NOT_RESET | OUT_A20; /* unused pins are high */
-	kbc->port92 = PORT92_A20;
+	page_begin(dev);
+	HR_STORE(state_of(dev)->port92, KBC_PORT92_A20);
+	page_end(dev);
 	kbc->command = 0;
 	kbc->wrote_command = false;
 	kbc->buffer = (struct answer){0};
@@ -368,7 +390,7 @@ static void i8042_reset(struct device *dev)
 	kbc->kbd_command = 0;
 	kbc->kbd_set = 2;
 	kbc->kbd_last = KBD_PASSED;
-	update_irqs(kbc);
+	update(kbc);
 }
 
 static void i8042_destroy(struct device *dev)
@@ -408,7 +430,7 @@ struct device *i8042_create(struct bus *bus, struct clock *clock, const struct i
 
 	if (!kbc)
 		return NULL;
-	if (device_init(&kbc->dev, "i8042", &i8042_ops, clock, 0, 0)) {
+	if (device_init(&kbc->dev, "i8042", &i8042_ops, clock, KBC_STATE_VERSION, sizeof(struct kbc_page))) {
 		free(kbc);
 		return NULL;
 	}

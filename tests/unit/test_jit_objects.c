@@ -27,6 +27,7 @@ extern const uint8_t prog_ata_start[], prog_ata_end[];
 extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 extern const uint8_t prog_i8254_start[], prog_i8254_end[];
 extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
+extern const uint8_t prog_i8042_start[], prog_i8042_end[];
 extern const uint8_t prog_pci_start[], prog_pci_end[];
 extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
 extern const uint8_t prog_vga_start[], prog_vga_end[];
@@ -260,6 +261,12 @@ static void objects_mc146818(void **state)
 	compare_image(IMAGE(mc146818));
 }
 
+static void objects_i8042(void **state)
+{
+	(void)state;
+	compare_image(IMAGE(i8042));
+}
+
 static void objects_pci(void **state)
 {
 	(void)state;
@@ -404,8 +411,8 @@ static void test_no_addresses(void **state)
 		const uint8_t *first, *end;
 	} images[] = {{"ata", prog_ata_start, prog_ata_end}, {"hpet", prog_hpet_start, prog_hpet_end},
 		{"i8254", prog_i8254_start, prog_i8254_end}, {"mc146818", prog_mc146818_start, prog_mc146818_end},
-		{"pci", prog_pci_start, prog_pci_end}, {"pmtimer", prog_pmtimer_start, prog_pmtimer_end},
-		{"vga", prog_vga_start, prog_vga_end}};
+		{"pci", prog_pci_start, prog_pci_end}, {"i8042", prog_i8042_start, prog_i8042_end},
+		{"pmtimer", prog_pmtimer_start, prog_pmtimer_end}, {"vga", prog_vga_start, prog_vga_end}};
 	char rights[5];
 
 	(void)state;
@@ -513,6 +520,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(objects_hpet),
 		cmocka_unit_test(objects_i8254),
 		cmocka_unit_test(objects_mc146818),
+		cmocka_unit_test(objects_i8042),
 		cmocka_unit_test(objects_pci),
 		cmocka_unit_test(objects_pmtimer),
 		cmocka_unit_test(objects_vga),

@@ -30,6 +30,7 @@ extern const uint8_t prog_ata_start[], prog_ata_end[];
 extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 extern const uint8_t prog_i8254_start[], prog_i8254_end[];
 extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
+extern const uint8_t prog_i8042_start[], prog_i8042_end[];
 extern const uint8_t prog_pci_start[], prog_pci_end[];
 extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
 extern const uint8_t prog_vga_start[], prog_vga_end[];
@@ -429,6 +430,12 @@ static void kernel_mc146818(void **state)
 	IMAGE(mc146818, 0);
 }
 
+static void kernel_i8042(void **state)
+{
+	(void)state;
+	IMAGE(i8042, 0);
+}
+
 static void kernel_pci(void **state)
 {
 	(void)state;
@@ -513,6 +520,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(kernel_hpet),
 		cmocka_unit_test(kernel_i8254),
 		cmocka_unit_test(kernel_mc146818),
+		cmocka_unit_test(kernel_i8042),
 		cmocka_unit_test(kernel_pci),
 		cmocka_unit_test(kernel_pmtimer),
 		cmocka_unit_test(kernel_vga),

@@ -44,7 +44,7 @@ DEVICES := device machine machine_prog i8254 i8259 mc146818 hpet piix4_pm i16550
 	debugcon debugexit
 DEVICES += vga vga_mem
 BPF_PROGS := i8254 hpet pmtimer ata vga
-BPF_PROGS += mc146818 pci i8042
+BPF_PROGS += mc146818 pci i8042 i16550
 
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_ata_prog test_ata_threads test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
@@ -66,7 +66,7 @@ TSAN_TESTS += test_deferred test_kvm_deferred
 TSAN_TESTS += test_cpu_soft
 TSAN_TESTS += test_bus test_vm_threads test_cpu_kvm
 TSAN_TESTS += test_control
-TSAN_TESTS += test_timer_threads
+TSAN_TESTS += test_timer_threads test_i16550
 TSAN_TESTS += test_vga_threads test_ata_threads
 
 srcs = $(patsubst %,$(1)/%.c,$(2))

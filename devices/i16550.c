@@ -12,14 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/i16550.h"
 #include "vmm/chardev.h"
 
 #define UART_HZ 1843200u
 #define FIFO_BYTES 16u
 #define RETRY_NS 1000000u
 #define INPUT_BYTES 4096u /* typed or piped in, not yet in the FIFO; more is dropped */
-
-enum { REG_RBR_THR, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR };
 
 #define IER_ERBFI 0x01u
 #define IER_ETBEI 0x02u
@@ -110,11 +109,42 @@ static uint8_t interrupt_id(const struct i16550 *uart)
 	return IIR_NONE;
 }
 
-/* Loopback forces the OUT2 pin inactive, and with it the PC's gate. */
-static void update_irq(struct i16550 *uart)
+/* What programs show. A read of data, and one that takes a status away, is no plain one. */
+static void show(struct i16550 *uart)
+{
+	struct uart_state *s = &((struct uart_page *)device_page(&uart->dev))->s;
+	bool dlab = uart->lcr & LCR_DLAB, is_told = interrupt_id(uart) == IIR_NONE;
+	uint8_t plain = 1u << UART_IER | 1u << UART_LCR | 1u << UART_MCR | 1u << UART_SCR;
+	const uint8_t regs[8] = {
+		[UART_RBR_THR] = (uint8_t)uart->divisor,
+		[UART_IER] = dlab ? (uint8_t)(uart->divisor >> 8) : uart->ier,
+		[UART_IIR_FCR] = IIR_NONE | (uart->fifo_enabled ? IIR_FIFOS : 0),
+		[UART_LCR] = uart->lcr,
+		[UART_MCR] = uart->mcr,
+		[UART_LSR] = LSR_THRE_TEMT | (uart->fifo_count ? LSR_DR : 0),
+		[UART_MSR] = uart->msr,
+		[UART_SCR] = uart->scr,
+	};
+	uint64_t shown = 0;
+
+	for (unsigned i = 0; i < 8; i++)
+		shown |= (uint64_t)regs[i] << 8 * i;
+	plain |= (uint8_t)(dlab << UART_RBR_THR | is_told << UART_IIR_FCR | !uart->lsr << UART_LSR |
+			   !(uart->msr & 0x0f) << UART_MSR);
+	if (shown == HR_LOAD(s->shown) && plain == HR_LOAD(s->plain))
+		return;
+	page_begin(&uart->dev);
+	HR_STORE(s->shown, shown);
+	HR_STORE(s->plain, plain);
+	page_end(&uart->dev);
+}
+
+/* After each change: what programs show, then the line. Loopback forces the OUT2 pin inactive, and with it the PC's gate. */
+static void update(struct i16550 *uart)
 {
 	bool gate = (uart->mcr & MCR_OUT2) && !(uart->mcr & MCR_LOOP);
 
+	show(uart);
 	irq_set(&uart->irq, gate && interrupt_id(uart) != IIR_NONE);
 }
 
@@ -174,7 +204,7 @@ static void event_look(void *opaque)
 		uart->timeout_pending = true;
 	}
 	pump_input(uart);
-	update_irq(uart);
+	update(uart);
 	pthread_mutex_unlock(&uart->dev.lock);
 }
 
@@ -216,7 +246,7 @@ static void write_thr(struct i16550 *uart, uint8_t byte)
 {
 	/* The write makes THR full, which takes the interrupt away, and then it is empty again. */
 	uart->thre_pending = false;
-	update_irq(uart);
+	update(uart);
 	uart->thre_pending = true;
 	if (uart->mcr & MCR_LOOP)
 		receive(uart, byte);
@@ -298,32 +328,32 @@ static void i16550_read(struct device *dev, struct io_req *req)
 	uint8_t v = 0;
 
 	switch (req->io.offset) {
-	case REG_RBR_THR:
+	case UART_RBR_THR:
 		v = dlab ? (uint8_t)uart->divisor : read_rbr(uart);
 		break;
-	case REG_IER:
+	case UART_IER:
 		v = dlab ? (uint8_t)(uart->divisor >> 8) : uart->ier;
 		break;
-	case REG_IIR_FCR:
+	case UART_IIR_FCR:
 		v = read_iir(uart);
 		break;
-	case REG_LCR:
+	case UART_LCR:
 		v = uart->lcr;
 		break;
-	case REG_MCR:
+	case UART_MCR:
 		v = uart->mcr;
 		break;
-	case REG_LSR:
+	case UART_LSR:
 		v = read_lsr(uart);
 		break;
-	case REG_MSR:
+	case UART_MSR:
 		v = read_msr(uart);
 		break;
-	case REG_SCR:
+	case UART_SCR:
 		v = uart->scr;
 		break;
 	}
-	update_irq(uart);
+	update(uart);
 	req->io.result = v;
 }
 
@@ -334,36 +364,36 @@ static void i16550_write(struct device *dev, struct io_req *req)
 	uint8_t v = (uint8_t)req->io.value;
 
 	switch (req->io.offset) {
-	case REG_RBR_THR:
+	case UART_RBR_THR:
 		if (dlab)
 			uart->divisor = (uart->divisor & 0xff00) | v;
 		else
 			write_thr(uart, v);
 		break;
-	case REG_IER:
+	case UART_IER:
 		if (dlab)
 			uart->divisor = (uint16_t)((uart->divisor & 0xff) | v << 8);
 		else
 			write_ier(uart, v);
 		break;
-	case REG_IIR_FCR:
+	case UART_IIR_FCR:
 		write_fcr(uart, v);
 		break;
-	case REG_LCR:
+	case UART_LCR:
 		uart->lcr = v;
 		break;
-	case REG_MCR:
+	case UART_MCR:
 		uart->mcr = v & 0x1f;
 		update_modem(uart);
 		pump_input(uart);
 		break;
-	case REG_SCR:
+	case UART_SCR:
 		uart->scr = v;
 		break;
 	default: /* LSR and MSR are read-only */
 		break;
 	}
-	update_irq(uart);
+	update(uart);
 }
 
 /* [16550D] Master reset. The divisor is left undefined there; 12 is 9600 baud. */
@@ -381,7 +411,7 @@ static void i16550_reset(struct device *dev)
 	update_modem(uart);
 	uart->msr &= 0xf0;
 	pump_input(uart);
-	update_irq(uart);
+	update(uart);
 }
 
 static void i16550_destroy(struct device *dev)
@@ -418,7 +448,7 @@ struct device *i16550_create(struct bus *bus, struct clock *clock, struct irq_li
 
 	if (!uart)
 		return NULL;
-	if (device_init(&uart->dev, "i16550", &i16550_ops, clock, 0, 0)) {
+	if (device_init(&uart->dev, "i16550", &i16550_ops, clock, UART_STATE_VERSION, sizeof(struct uart_page))) {
 		free(uart);
 		return NULL;
 	}

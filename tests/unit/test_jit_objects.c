@@ -27,6 +27,7 @@ extern const uint8_t prog_ata_start[], prog_ata_end[];
 extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 extern const uint8_t prog_i8254_start[], prog_i8254_end[];
 extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
+extern const uint8_t prog_i16550_start[], prog_i16550_end[];
 extern const uint8_t prog_i8042_start[], prog_i8042_end[];
 extern const uint8_t prog_pci_start[], prog_pci_end[];
 extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
@@ -261,6 +262,12 @@ static void objects_mc146818(void **state)
 	compare_image(IMAGE(mc146818));
 }
 
+static void objects_i16550(void **state)
+{
+	(void)state;
+	compare_image(IMAGE(i16550));
+}
+
 static void objects_i8042(void **state)
 {
 	(void)state;
@@ -412,7 +419,8 @@ static void test_no_addresses(void **state)
 	} images[] = {{"ata", prog_ata_start, prog_ata_end}, {"hpet", prog_hpet_start, prog_hpet_end},
 		{"i8254", prog_i8254_start, prog_i8254_end}, {"mc146818", prog_mc146818_start, prog_mc146818_end},
 		{"pci", prog_pci_start, prog_pci_end}, {"i8042", prog_i8042_start, prog_i8042_end},
-		{"pmtimer", prog_pmtimer_start, prog_pmtimer_end}, {"vga", prog_vga_start, prog_vga_end}};
+		{"i16550", prog_i16550_start, prog_i16550_end}, {"pmtimer", prog_pmtimer_start, prog_pmtimer_end},
+		{"vga", prog_vga_start, prog_vga_end}};
 	char rights[5];
 
 	(void)state;
@@ -520,6 +528,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(objects_hpet),
 		cmocka_unit_test(objects_i8254),
 		cmocka_unit_test(objects_mc146818),
+		cmocka_unit_test(objects_i16550),
 		cmocka_unit_test(objects_i8042),
 		cmocka_unit_test(objects_pci),
 		cmocka_unit_test(objects_pmtimer),

@@ -30,6 +30,7 @@ extern const uint8_t prog_ata_start[], prog_ata_end[];
 extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 extern const uint8_t prog_i8254_start[], prog_i8254_end[];
 extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
+extern const uint8_t prog_i16550_start[], prog_i16550_end[];
 extern const uint8_t prog_i8042_start[], prog_i8042_end[];
 extern const uint8_t prog_pci_start[], prog_pci_end[];
 extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
@@ -430,6 +431,12 @@ static void kernel_mc146818(void **state)
 	IMAGE(mc146818, 0);
 }
 
+static void kernel_i16550(void **state)
+{
+	(void)state;
+	IMAGE(i16550, 0);
+}
+
 static void kernel_i8042(void **state)
 {
 	(void)state;
@@ -520,6 +527,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(kernel_hpet),
 		cmocka_unit_test(kernel_i8254),
 		cmocka_unit_test(kernel_mc146818),
+		cmocka_unit_test(kernel_i16550),
 		cmocka_unit_test(kernel_i8042),
 		cmocka_unit_test(kernel_pci),
 		cmocka_unit_test(kernel_pmtimer),

@@ -44,14 +44,14 @@ DEVICES := device machine machine_prog i8254 i8259 mc146818 hpet piix4_pm i16550
 	debugcon debugexit
 DEVICES += vga vga_mem
 BPF_PROGS := i8254 hpet pmtimer ata vga
-BPF_PROGS += mc146818 pci i8042 i16550
+BPF_PROGS += mc146818 pci i8042 i16550 i8259
 
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_ata_prog test_ata_threads test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_options test_trace test_vm test_vm_threads test_chardev test_stats
 UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_doorbell test_kernel_load test_model_holds
 UNIT_TESTS += test_control test_ctl test_pause test_qmp test_qmp_live
-UNIT_TESTS += test_deferred test_kvm_deferred
+UNIT_TESTS += test_platform_prog test_deferred test_kvm_deferred
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz test_verify_kernel test_verify_limits
 UNIT_TESTS += test_i8254 test_i8254_latch test_hpet test_piix4_pm test_mc146818 test_mc146818_calendar test_timer_programs test_timer_threads test_pm_ticks
 UNIT_TESTS += test_vga test_vga_mem test_vga_threads
@@ -66,7 +66,7 @@ TSAN_TESTS += test_deferred test_kvm_deferred
 TSAN_TESTS += test_cpu_soft
 TSAN_TESTS += test_bus test_vm_threads test_cpu_kvm
 TSAN_TESTS += test_control
-TSAN_TESTS += test_timer_threads test_i16550
+TSAN_TESTS += test_timer_threads test_i16550 test_i8259
 TSAN_TESTS += test_vga_threads test_ata_threads
 
 srcs = $(patsubst %,$(1)/%.c,$(2))

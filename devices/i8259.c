@@ -12,6 +12,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "bpf/i8259.h"
+
 #define ICW1_INIT 0x10u
 #define ICW1_SNGL 0x02u
 #define ICW1_IC4 0x01u
@@ -107,10 +109,31 @@ static void chip_set_input(struct chip *c, unsigned ir, bool level)
 	chip_set_inputs(c, level ? c->inputs | bit : c->inputs & ~bit);
 }
 
-/* Computes both INT outputs again. */
+static uint64_t shown(const struct chip *c, unsigned base)
+{
+	return (uint64_t)(c->read_isr ? c->isr : c->irr) << 8 * base | (uint64_t)c->imr << 8 * (base + 1);
+}
+
+/* What programs show. */
+static void show(struct i8259 *pic)
+{
+	struct pic_state *s = &((struct pic_page *)device_page(&pic->dev))->s;
+	uint64_t now = shown(&pic->master, PIC_MASTER) | shown(&pic->slave, PIC_SLAVE) |
+		       (uint64_t)pic->master.elcr << 8 * PIC_ELCR | (uint64_t)pic->slave.elcr << 8 * (PIC_ELCR + 1) |
+		       (uint64_t)(pic->master.poll | pic->slave.poll << 1) << 8 * PIC_POLL;
+
+	if (now == HR_LOAD(s->shown))
+		return;
+	page_begin(&pic->dev);
+	HR_STORE(s->shown, now);
+	page_end(&pic->dev);
+}
+
+/* After each change: computes both INT outputs again. */
 static void update(struct i8259 *pic)
 {
 	chip_set_input(&pic->master, CASCADE_IR, requesting(&pic->slave, false) < 8);
+	show(pic);
 	irq_set(&pic->intr, requesting(&pic->master, true) < 8);
 }
 
@@ -356,7 +379,7 @@ struct device *i8259_create(struct bus *bus, struct clock *clock, struct irq_lin
 
 	if (!pic)
 		return NULL;
-	if (device_init(&pic->dev, "i8259", &i8259_ops, clock, 0, 0)) {
+	if (device_init(&pic->dev, "i8259", &i8259_ops, clock, PIC_STATE_VERSION, sizeof(struct pic_page))) {
 		free(pic);
 		return NULL;
 	}

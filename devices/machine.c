@@ -39,6 +39,7 @@ extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 extern const uint8_t prog_i8254_start[], prog_i8254_end[];
 extern const uint8_t prog_i16550_start[], prog_i16550_end[];
 extern const uint8_t prog_i8042_start[], prog_i8042_end[];
+extern const uint8_t prog_i8259_start[], prog_i8259_end[];
 extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
 extern const uint8_t prog_pci_start[], prog_pci_end[];
 extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
@@ -59,6 +60,9 @@ const struct binding machine_bindings[] = {
 	{"ata.ctl",  OBJECT(ata),     "ata_ctl",  ACCEL_PURE},
 	{"pci.addr", OBJECT(pci),     "pci_addr", ACCEL_STATEFUL},
 	{"pci.data", OBJECT(pci),     "pci_data", ACCEL_PURE},
+	{"i8259.master", OBJECT(i8259), "i8259_master", ACCEL_PURE},
+	{"i8259.slave", OBJECT(i8259), "i8259_slave", ACCEL_PURE},
+	{"i8259.elcr", OBJECT(i8259), "i8259_elcr", ACCEL_PURE},
 	{"i16550",   OBJECT(i16550),  "i16550", ACCEL_PURE},
 	{"i8042.status", OBJECT(i8042), "i8042_status", ACCEL_PURE},
 	{"port92",   OBJECT(i8042),   "port92", ACCEL_STATEFUL},

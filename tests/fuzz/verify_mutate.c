@@ -124,7 +124,7 @@ static void add_object(const char *name, const uint8_t *image, size_t size)
 	}
 }
 
-#define SHIPPED(X) X(ata) X(hpet) X(pmtimer) X(i8254) X(mc146818) X(pci) X(i8042) X(i16550) X(vga)
+#define SHIPPED(X) X(ata) X(hpet) X(pmtimer) X(i8254) X(mc146818) X(pci) X(i8042) X(i16550) X(i8259) X(vga)
 #define DECLARE(name) extern const uint8_t prog_##name##_start[], prog_##name##_end[];
 SHIPPED(DECLARE)
 

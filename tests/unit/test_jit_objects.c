@@ -26,6 +26,7 @@
 extern const uint8_t prog_ata_start[], prog_ata_end[];
 extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 extern const uint8_t prog_i8254_start[], prog_i8254_end[];
+extern const uint8_t prog_i8259_start[], prog_i8259_end[];
 extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
 extern const uint8_t prog_i16550_start[], prog_i16550_end[];
 extern const uint8_t prog_i8042_start[], prog_i8042_end[];
@@ -274,6 +275,12 @@ static void objects_i8042(void **state)
 	compare_image(IMAGE(i8042));
 }
 
+static void objects_i8259(void **state)
+{
+	(void)state;
+	compare_image(IMAGE(i8259));
+}
+
 static void objects_pci(void **state)
 {
 	(void)state;
@@ -419,8 +426,8 @@ static void test_no_addresses(void **state)
 	} images[] = {{"ata", prog_ata_start, prog_ata_end}, {"hpet", prog_hpet_start, prog_hpet_end},
 		{"i8254", prog_i8254_start, prog_i8254_end}, {"mc146818", prog_mc146818_start, prog_mc146818_end},
 		{"pci", prog_pci_start, prog_pci_end}, {"i8042", prog_i8042_start, prog_i8042_end},
-		{"i16550", prog_i16550_start, prog_i16550_end}, {"pmtimer", prog_pmtimer_start, prog_pmtimer_end},
-		{"vga", prog_vga_start, prog_vga_end}};
+		{"i8259", prog_i8259_start, prog_i8259_end}, {"i16550", prog_i16550_start, prog_i16550_end},
+		{"pmtimer", prog_pmtimer_start, prog_pmtimer_end}, {"vga", prog_vga_start, prog_vga_end}};
 	char rights[5];
 
 	(void)state;
@@ -530,6 +537,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(objects_mc146818),
 		cmocka_unit_test(objects_i16550),
 		cmocka_unit_test(objects_i8042),
+		cmocka_unit_test(objects_i8259),
 		cmocka_unit_test(objects_pci),
 		cmocka_unit_test(objects_pmtimer),
 		cmocka_unit_test(objects_vga),

@@ -29,6 +29,7 @@
 extern const uint8_t prog_ata_start[], prog_ata_end[];
 extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 extern const uint8_t prog_i8254_start[], prog_i8254_end[];
+extern const uint8_t prog_i8259_start[], prog_i8259_end[];
 extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
 extern const uint8_t prog_i16550_start[], prog_i16550_end[];
 extern const uint8_t prog_i8042_start[], prog_i8042_end[];
@@ -443,6 +444,12 @@ static void kernel_i8042(void **state)
 	IMAGE(i8042, 0);
 }
 
+static void kernel_i8259(void **state)
+{
+	(void)state;
+	IMAGE(i8259, 0);
+}
+
 static void kernel_pci(void **state)
 {
 	(void)state;
@@ -529,6 +536,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(kernel_mc146818),
 		cmocka_unit_test(kernel_i16550),
 		cmocka_unit_test(kernel_i8042),
+		cmocka_unit_test(kernel_i8259),
 		cmocka_unit_test(kernel_pci),
 		cmocka_unit_test(kernel_pmtimer),
 		cmocka_unit_test(kernel_vga),

@@ -107,7 +107,8 @@ static void out(struct rig *r, uint16_t port, uint8_t v)
 }
 
 static const char *const accelerated[] = {"hpet", "i8254", "port61", "pm", "gpe", "mc146818", "ata.regs", "ata.data",
-	"ata.ctl", "pci.addr", "pci.data", "vga", "vga.crtc", "vga.status"};
+	"ata.ctl", "pci.addr", "pci.data", "i8259.master", "i8259.slave", "i8259.elcr", "i16550", "i8042.status",
+	"port92", "vga", "vga.crtc", "vga.status"};
 
 static void test_bindings(void **state)
 {

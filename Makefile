@@ -214,7 +214,7 @@ $(BUILD)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
 GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
 	-mgeneral-regs-only -Wall -Wextra -Werror -Itests/guest
 GUESTS := regbench smp_hpet
-GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/vga.img $(BUILD)/guest/resets.bin $(BUILD)/guest/clocks.bin
+GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/vga.img $(BUILD)/guest/resets.bin $(BUILD)/guest/clocks.bin $(BUILD)/guest/guest_exit
 
 .PHONY: guests
 guests: $(GUEST_BINS) $(TEST_PROG_OBJS)

@@ -82,7 +82,10 @@ if [ $failed != 0 ]; then
 	echo "failed:"
 	for name in "${names[@]}"; do
 		read -r rc _ <"$out/$name.rc" 2>/dev/null || rc=missing
-		[ "$rc" = 0 ] || [ "$rc" = 77 ] || echo "  $name (see $out/$name.log)"
+		[ "$rc" = 0 ] || [ "$rc" = 77 ] || {
+			echo "  $name (see $out/$name.log), which ends:"
+			tail -n 12 "$out/$name.log" 2>/dev/null | sed 's/^/     /'
+		}
 	done
 fi
 echo "$passed passed, $failed failed, $skipped skipped"

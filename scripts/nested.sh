@@ -102,7 +102,7 @@ prepare() {
 	rm -rf "$bed/guest"
 	mkdir -p "$bed/guest"/{bin,dev,proc,sys,tmp}
 	cp "$bed/root/bin/busybox" "$bed/guest/bin/"
-	cp "$build/guest/guest_exit" "$bed/guest/bin/"
+	cp "$build/guest/guest_exit" "$bed/guest/bin/" || die "$build/guest/guest_exit is missing: make guests"
 	cp tests/nested/guest_init.sh "$bed/guest/init"
 	pack "$bed/guest" "$bed/initramfs/hotreg/guest.gz"
 }
@@ -142,8 +142,13 @@ check)
 		tail -n 20 "$bed/console.log" "$bed/qemu.log"
 		die "the bed ended before its tests did"
 	}
+	if [[ $line != *" 0 failed, "* ]]; then
+		echo "nested: what failed, again:"
+		grep -aA 8 -E '^-- nested .*: FAILED' "$bed/console.log" | tail -n 10
+		echo "$line"
+		exit 1
+	fi
 	echo "$line"
-	[[ $line == *" 0 failed, "* ]]
 	;;
 shell)
 	prepare

@@ -59,9 +59,11 @@ per_op ide_sector_count ata 1 0
 per_op pci_config pci 2 0
 per_op vga_status vga 1 0
 per_op vga_palette vga 1 0
+per_op uart_iir i16550 1 0
 per_op uart_lsr i16550 1 0
 per_op uart_msr i16550 1 0
 per_op pic_mask i8259 1 0
 per_op pic_irr i8259 1 0
+per_op pic_isr i8259 1 0
 per_op kbd_status i8042 1 0
 exit $bad

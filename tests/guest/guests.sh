@@ -68,10 +68,12 @@ grub)
 	want_answers
 	;;
 regbench)
-	run --kernel "$build/guest/regbench.elf" --append "rounds=3 reads=64" --disk "$build/guest/grub.img,ro" \
+	sum=$(dd if="$build/guest/grub.img" bs=512 skip=1 count=1 2>/dev/null | od -An -v -tu2 -w2 | awk '{n += $1} END {print n}')
+	run --kernel "$build/guest/regbench.elf" --append "rounds=3 reads=64 sum=$sum" --disk "$build/guest/grub.img,ro" \
 		--vga std --serial none --debugcon "$dir/debugcon.txt" --timeout 120
 	want_status 1
 	want "$dir/debugcon.txt" "regbench: counters ok, IDE status 00000050"
+	want "$dir/debugcon.txt" "regbench: sector ok"
 	want "$dir/debugcon.txt" "regbench: vga_status "
 	want "$dir/debugcon.txt" "regbench: done"
 	want_answers
@@ -114,7 +116,8 @@ smp)
 wrong-program)
 	# The program is ahead by a tick now and then: check mode finds it, says where, counts the rest, status 4.
 	accel=check
-	run --kernel "$build/guest/regbench.elf" --append "rounds=3 reads=64" --disk "$build/guest/grub.img,ro" \
+	sum=$(dd if="$build/guest/grub.img" bs=512 skip=1 count=1 2>/dev/null | od -An -v -tu2 -w2 | awk '{n += $1} END {print n}')
+	run --kernel "$build/guest/regbench.elf" --append "rounds=3 reads=64 sum=$sum" --disk "$build/guest/grub.img,ro" \
 		--serial none --debugcon "$dir/debugcon.txt" --timeout 120 --prog "hpet=$build/tests/prog/hpet_wrong.bpf.o"
 	want_status 4
 	want "$dir/err.txt" "hpet"

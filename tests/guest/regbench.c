@@ -7,8 +7,8 @@
  * loop between two RDTSC, round after round, beside an access of the same bus, width and direction
  * that nobody claims: its floor. Prints for each register the median, 10th and 90th percentile of the
  * cycles of an access, and the median of its ratio to the floor *of the same round*, in thousandths.
- * Then whole operations: a sector by PIO. Command line: rounds=N reads=N; op=K times=N: operation K that often and
- * nothing else, for counting exits (tests/guest/exits.sh).
+ * Then whole operations: a sector by PIO. Command line: rounds=N reads=N; sum=N: the 16-bit words of sector 1 must add up
+ * to that; op=K times=N: operation K that often and nothing else, for counting exits (tests/guest/exits.sh).
  */
 #include "guest.h"
 
@@ -18,7 +18,7 @@
 #define FREE_ADDR 0xfebf0000u
 #define MAX_ROUNDS 201
 
-enum op { OP_INB, OP_INL, OP_READL, OP_LATCH, OP_INDEX, OP_CONFIG, OP_SECTOR, OP_SECTOR_IRQ };
+enum op { OP_INB, OP_ISR, OP_INL, OP_READL, OP_LATCH, OP_INDEX, OP_CONFIG, OP_SECTOR, OP_SECTOR_IRQ };
 
 struct reg {
 	const char *name;
@@ -45,10 +45,12 @@ static const struct reg regs[] = {
 	{"ide_status", OP_INB, 0x1f7, 0},
 	{"ide_alternate_status", OP_INB, 0x3f6, 0},
 	{"ide_sector_count", OP_INB, 0x1f2, 0},
+	{"uart_iir", OP_INB, 0x3fa, 0},
 	{"uart_lsr", OP_INB, 0x3fd, 0},
 	{"uart_msr", OP_INB, 0x3fe, 0},
 	{"pic_mask", OP_INB, 0x21, 0},
 	{"pic_irr", OP_INB, 0x20, 0},
+	{"pic_isr", OP_ISR, 0x20, 0},
 	{"kbd_status", OP_INB, 0x64, 0},
 	{"pci_config", OP_CONFIG, 0xcf8, 5},
 	{"ide_sector_polled", OP_SECTOR, 0x1f0, -1},
@@ -111,9 +113,12 @@ static uint32_t measure(const struct reg *r, uint32_t reads)
 
 	if (r->op == OP_SECTOR || r->op == OP_SECTOR_IRQ)
 		outb(0x3f6, r->op == OP_SECTOR ? 2 : 0); /* nIEN */
+	if (r->op == OP_ISR)
+		outb((uint16_t)r->addr, 0x0b); /* OCW3: reads give ISR from here on */
 	t0 = tsc_low();
 	switch (r->op) {
 	case OP_INB:
+	case OP_ISR:
 		for (uint32_t i = reads; i; i--)
 			inb((uint16_t)r->addr);
 		break;
@@ -150,7 +155,10 @@ static uint32_t measure(const struct reg *r, uint32_t reads)
 			read_sector();
 		break;
 	}
-	return tsc_low() - t0;
+	t0 = tsc_low() - t0;
+	if (r->op == OP_ISR)
+		outb((uint16_t)r->addr, 0x0a); /* IRR again */
+	return t0;
 }
 
 static void fail(const char *what, uint32_t before, uint32_t after)
@@ -228,6 +236,24 @@ static void check_counters(uint32_t reads)
 	put_text("\n");
 }
 
+/* The sector as it came: by PIO polled, and with interrupts. */
+static void check_sector(uint32_t want)
+{
+	for (int control = 2; control >= 0; control -= 2) {
+		uint32_t sum = 0;
+
+		for (uint32_t i = 0; i < 256; i++)
+			sector[i] = 0;
+		outb(0x3f6, (uint8_t)control);
+		read_sector();
+		for (uint32_t i = 0; i < 256; i++)
+			sum += sector[i];
+		if (sum != want)
+			fail("the words of sector 1 do not add up", want, sum);
+	}
+	put_text("regbench: sector ok\n");
+}
+
 /* A sector takes as long as hundreds of accesses on a rival that makes an access of each word. */
 static uint32_t reads_of(const struct reg *r, uint32_t reads)
 {
@@ -287,6 +313,8 @@ void guest_main(uint32_t magic, const struct multiboot_info *info)
 		guest_exit(0);
 	}
 	check_counters(reads);
+	if (guest_arg(info, "sum", 0))
+		check_sector(guest_arg(info, "sum", 0));
 	outb(0x3c8, 0x5a); /* the palette's write index reads back */
 	if (inb(0x3c8) != 0x5a)
 		count -= NVGA;

@@ -12,8 +12,11 @@
 #include <string.h>
 
 #include "devices/ata_cmd.h"
+#include "vmm/bus.h"
 
 #define CMD_DIAGNOSTIC 0x90
+/* A host that gives so many commands without taking nIEN back polls: SeaBIOS, which sets it for each, does not. */
+#define POLLS 4
 
 /* Ends a change of the page, and moves the line to where it belongs now. */
 static void end_change(struct ata *ata)
@@ -108,6 +111,25 @@ void ata_set_address(struct ata *ata, uint64_t lba)
 	page_end(&ata->dev);
 }
 
+/*
+ * With nIEN set a write of the device register moves no line, so it may be deferred too. Asking the CPU backend costs
+ * it some time, so only for hosts that keep nIEN set.
+ */
+static void count_polled(struct ata *ata)
+{
+	if (!(HR_LOAD(ata_state(ata)->control) & ATA_NIEN) || ata->polled == POLLS)
+		return;
+	if (++ata->polled == POLLS)
+		bus_open_gate(ata->bus, ata->regs, true);
+}
+
+static void end_polling(struct ata *ata)
+{
+	if (ata->polled == POLLS)
+		bus_open_gate(ata->bus, ata->regs, false);
+	ata->polled = 0;
+}
+
 /* ---- registers ---- */
 
 static void regs_read(struct device *dev, struct io_req *req)
@@ -152,6 +174,7 @@ static void regs_write(struct device *dev, struct io_req *req)
 			ata_write(s, req->io.offset, v);
 		end_change(ata);
 	} else if (begin_command(ata, v)) {
+		count_polled(ata);
 		if (v == CMD_DIAGNOSTIC)
 			ata_diagnostic(ata);
 		else
@@ -283,6 +306,8 @@ static void ctl_write(struct device *dev, struct io_req *req)
 
 	if (!s->present)
 		return;
+	if (!(v & ATA_NIEN))
+		end_polling(ata);
 	page_begin(dev);
 	begins = (v & ATA_SRST) && !(s->control & ATA_SRST);
 	ends = !(v & ATA_SRST) && (s->control & ATA_SRST);
@@ -305,6 +330,7 @@ static void ata_reset(struct device *dev)
 	struct ata *ata = (struct ata *)dev;
 	struct ata_state *s = ata_state(ata);
 
+	end_polling(ata);
 	ata->power = ATA_ACTIVE;
 	ata->revert_on_srst = false;
 	ata_set_defaults(ata);
@@ -337,10 +363,10 @@ static const struct reg_name data_regs[] = {{0, 1, "data"}, {0, 0, NULL}};
 static const struct reg_name ctl_regs[] = {{0, 1, "alternate status/control"}, {0, 0, NULL}};
 
 /*
- * Features to LBA high: any access that fits there is stores alone until the command. Not the device register: a write of
- * that moves INTRQ when an interrupt is pending, and a guest that sleeps until then makes no exit.
+ * Features to LBA high: any access that fits there is stores alone until the command. The device register only under nIEN: a write
+ * of that moves INTRQ when an interrupt is pending, and a guest that sleeps until then makes no exit.
  */
-static const struct range_zone ata_deferred[] = {{1, 5}, {0, 0}};
+static const struct range_zone ata_deferred[] = {{1, 5, false}, {ATA_DEVICE, 1, true}, {0, 0, false}};
 
 struct device *ata_create(struct bus *bus, struct clock *clock, struct irq_line irq, struct disk *disk)
 {
@@ -373,9 +399,11 @@ struct device *ata_create(struct bus *bus, struct clock *clock, struct irq_line 
 	}
 	ata->irq = irq;
 	ata->disk = disk;
+	ata->bus = bus;
 	if (!device_add_ranges(&ata->dev, bus, ranges, 3)) {
 		ata_destroy(&ata->dev);
 		return NULL;
 	}
+	ata->regs = bus_find_name(bus, "ata.regs");
 	return &ata->dev;
 }

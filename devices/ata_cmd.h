@@ -29,12 +29,15 @@ struct ata {
 	/* constant after init */
 	struct irq_line irq;
 	struct disk *disk; /* NULL: an empty channel */
+	struct bus *bus;
+	struct range *regs;
 	/* dev.lock */
 	uint16_t heads, sectors_per_track; /* of the current CHS translation */
 	uint8_t multiple;		   /* sectors a block, 0: READ/WRITE MULTIPLE are disabled */
 	bool write_cache;
 	bool revert_on_srst; /* SET FEATURES CCh: a software reset restores the defaults */
 	enum ata_power power;
+	uint8_t polled; /* commands since nIEN was set, up to POLLS */
 	/* the transfer under way, of which the page has the block and where the host is in it */
 	enum ata_addressing addressing;
 	uint64_t lba;	/* of the block */

@@ -114,9 +114,13 @@ struct reg_name {
  * or on the vCPU, and has the same result, ignored or not, at every moment until the next access that is not deferred,
  * the next timer callback and the next reset. An access that begins or ends outside is never deferred.
  * (0xcf8 is no zone: a byte write to 0xcf9 fits inside and resets the machine.) A list ends with len 0.
+ *
+ * A gated one holds to that only at times, and is there only while the device has opened the range's gate
+ * (bus_open_gate()). It closes the gate in the access that ends such a time, before it changes anything.
  */
 struct range_zone {
 	uint32_t offset, len; /* bytes */
+	bool is_gated;
 };
 
 /*
@@ -149,6 +153,7 @@ struct range {
 	/* bus.lock for writing; read without (atomic) */
 	uint64_t base;
 	bool mapped;
+	bool gate_is_open; /* gated zones are there */
 };
 
 /*

@@ -385,7 +385,7 @@ static const struct device_ops rtc_ops = {.reset = rtc_reset, .destroy = rtc_des
 static const struct reg_name rtc_regs[] = {{0, 1, "CMOS index"}, {1, 1, "CMOS data"}, {0, 0, NULL}};
 
 /* The index: a byte, all that fits there, that nothing but an access of 0x71 looks at; bit 7 masks no NMI here. */
-static const struct range_zone rtc_deferred[] = {{0, 1}, {0, 0}};
+static const struct range_zone rtc_deferred[] = {{0, 1, false}, {0, 0, false}};
 
 static const struct range rtc_range = {.name = "mc146818",
 	.bus = IO_PIO,

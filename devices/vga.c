@@ -435,9 +435,9 @@ static const struct reg_name memory_regs[] = {
  * Writes that may wait: indices, the attribute controller and the DAC only store, whatever the size. (A word at an index
  * port of the sequencer also writes the data: that byte is outside, so such an access is not deferred.)
  */
-static const struct range_zone vga_zones[] = {
-	{VGA_ATTR, 2}, {VGA_SEQ_INDEX, 1}, {VGA_DAC_MASK, 4}, {VGA_GFX_INDEX, 1}, {0, 0}};
-static const struct range_zone crtc_zones[] = {{0, 1}, {0, 0}};
+static const struct range_zone vga_zones[] = {{VGA_ATTR, 2, false}, {VGA_SEQ_INDEX, 1, false}, {VGA_DAC_MASK, 4, false},
+	{VGA_GFX_INDEX, 1, false}, {0, 0, false}};
+static const struct range_zone crtc_zones[] = {{0, 1, false}, {0, 0, false}};
 
 /* The first two are moved by misc output. */
 static const struct range vga_ranges[] = {

@@ -266,6 +266,7 @@ struct range *bus_add(struct bus *bus, const struct range *proto)
 	if (range) {
 		*range = *proto;
 		range->mapped = false;
+		range->gate_is_open = false;
 		range->sizes = (uint16_t)(0x116u & ((2u << range->width) - 1)); /* 1, 2, 4, 8 */
 		range->index = (uint8_t)++bus->range_count;
 		bus->ranges[range->index] = range;
@@ -291,6 +292,16 @@ void bus_unmap(struct bus *bus, struct range *range)
 	pthread_mutex_lock(&bus->lock);
 	if (range->mapped)
 		place(bus, range, false, range->base);
+	pthread_mutex_unlock(&bus->lock);
+}
+
+void bus_open_gate(struct bus *bus, struct range *range, bool open)
+{
+	pthread_mutex_lock(&bus->lock);
+	if (range->gate_is_open != open) {
+		range->gate_is_open = open;
+		update_zones(bus);
+	}
 	pthread_mutex_unlock(&bus->lock);
 }
 

@@ -102,6 +102,11 @@ uint64_t bus_check_divergences(const struct bus *bus);
 struct range *bus_add(struct bus *bus, const struct range *proto);
 void bus_map(struct bus *bus, struct range *range, uint64_t base);
 void bus_unmap(struct bus *bus, struct range *range);
+/*
+ * Gated zones of the range come (open) or go. Once they have gone no further write is queued there; what other vCPUs
+ * wrote before is drained before the access that is being handled ends for its vCPU. A device lock may be held.
+ */
+void bus_open_gate(struct bus *bus, struct range *range, bool open);
 struct range *bus_find(struct bus *bus, enum io_bus which, uint64_t addr);
 /* By name; NULL when there is none. */
 struct range *bus_find_name(struct bus *bus, const char *name);

@@ -32,6 +32,8 @@ unsigned bus_zones(const struct bus *bus, struct bus_zone *out)
 		for (; z && z->len && count < BUS_MAX_ZONES; z++) {
 			struct bus_zone zone = {.bus = r->bus, .addr = r->base + z->offset, .len = z->len};
 
+			if (z->is_gated && !r->gate_is_open)
+				continue;
 			/* none that goes round the end of the address space */
 			if (zone.addr >= r->base && zone.addr + (zone.len - 1) >= zone.addr &&
 				!is_covered(bus, i, &zone))

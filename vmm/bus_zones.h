@@ -22,7 +22,7 @@ struct bus_zone {
 
 /*
  * From now on changed(opaque, zones, count) is called with the whole list, at once and at every change: a range that
- * moves, another accel mode; none with ACCEL_OFF. bus.lock held, maybe a device lock too. NULL: nobody. A write that
+ * moves, a gate, another accel mode; none with ACCEL_OFF. bus.lock held, maybe a device lock too. NULL: nobody. A write that
  * is queued from a place that has moved goes to whoever is there when it is drained.
  */
 void bus_set_zone_watcher(

@@ -467,9 +467,11 @@ static int handle_exit(struct kvm_cpu *kc, struct accel_err *err)
 	switch (kc->run->exit_reason) {
 	case KVM_EXIT_IO:
 		exit_pio(kc);
+		vm_drain(vm); /* what came in from a zone that the access took away, see bus_open_gate() */
 		return 0;
 	case KVM_EXIT_MMIO:
 		exit_mmio(kc);
+		vm_drain(vm);
 		return 0;
 	case KVM_EXIT_HLT:
 		kc->is_halted = !vm->has_lapic;

@@ -47,7 +47,7 @@ per_op() {
 
 echo "| operation | exits | model entries | at most |"
 echo "|---|---|---|---|"
-per_op ide_sector_polled ata 4 1
+per_op ide_sector_polled ata 3 1
 per_op ide_sector_irq ata 5 2
 per_op rtc_seconds mc146818 1 0
 per_op pit_latch_and_read i8254 3 0

@@ -563,6 +563,57 @@ static void test_nothing_by_itself(void **state)
 	}
 }
 
+static struct bus_zone told[BUS_MAX_ZONES];
+static unsigned told_count;
+
+static void zones_told(void *opaque, const struct bus_zone *zones, unsigned count)
+{
+	(void)opaque;
+	memcpy(told, zones, count * sizeof(zones[0]));
+	told_count = count;
+}
+
+static bool is_deferred(uint16_t port)
+{
+	for (unsigned i = 0; i < told_count; i++) {
+		if (told[i].bus == IO_PIO && port >= told[i].addr && port - told[i].addr < told[i].len)
+			return true;
+	}
+	return false;
+}
+
+/* What the task file is always, the device register is for a host that goes on polling: nIEN, [ATA-6] INTRQ. */
+static void test_device_deferred_under_nien(void **state)
+{
+	struct rig *r = *state;
+
+	bus_set_zone_watcher(&r->board.bus, zones_told, NULL);
+	for (int round = 0; round < 3; round++) {
+		assert_true(is_deferred(BASE + 1) && is_deferred(BASE + 5));
+		assert_false(is_deferred(BASE) || is_deferred(BASE + 6) || is_deferred(BASE + 7));
+		for (int i = 0; i < 9;
+			i++) { /* with interrupts never, nor for who gives nIEN back after each command */
+			board_out(&r->board, CTL, i & 1 ? ATA_NIEN : 0);
+			out(r, ATA_STATUS, 0xe7); /* FLUSH CACHE */
+			assert_false(is_deferred(BASE + 6));
+		}
+		board_out(&r->board, CTL, ATA_NIEN);
+		for (int i = 0; i < 8; i++)
+			out(r, ATA_STATUS, 0xe7);
+		assert_true(is_deferred(BASE + 6) && !is_deferred(BASE + 7));
+		assert_int_equal(told_count, 2);
+		if (round == 0)
+			board_out(&r->board, CTL, 0);
+		else if (round == 1)
+			board_out(&r->board, CTL, ATA_SRST);
+		else
+			r->ata->ops->reset(r->ata);
+		assert_false(is_deferred(BASE + 6));
+		board_out(&r->board, CTL, 0);
+	}
+	bus_set_zone_watcher(&r->board.bus, NULL, NULL);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup_programs, teardown)
@@ -583,6 +634,7 @@ int main(void)
 		T(test_long_string),
 		T(test_hostile_page),
 		T(test_nothing_by_itself),
+		T(test_device_deferred_under_nien),
 	};
 
 	return cmocka_run_group_tests_name("ata_prog", tests, NULL, NULL);

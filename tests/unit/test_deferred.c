@@ -85,7 +85,7 @@ static void rec_destroy(struct device *dev)
 }
 
 static const struct device_ops rec_ops = {.reset = rec_reset, .destroy = rec_destroy};
-static const struct range_zone rec_zones[] = {{0, 4}, {6, 1}, {0, 0}};
+static const struct range_zone rec_zones[] = {{0, 4, false}, {6, 1, false}, {8, 2, true}, {0, 0, false}};
 
 static void before_timer(void *opaque)
 {
@@ -453,6 +453,14 @@ static void test_zones(void **state)
 	assert_int_equal(told_count, 4);
 	assert_true(has_zone(IO_PIO, PORT, 4) && has_zone(IO_PIO, PORT + 6, 1));
 	assert_true(has_zone(IO_MMIO, MMIO, 4) && has_zone(IO_MMIO, MMIO + 6, 1));
+	/* a gated one is there while its range's gate is open */
+	bus_open_gate(&w.bus, w.mmio, true);
+	assert_true(told_count == 5 && has_zone(IO_MMIO, MMIO + 8, 2));
+	told_times = 0;
+	bus_open_gate(&w.bus, w.mmio, true);
+	assert_int_equal(told_times, 0);
+	bus_open_gate(&w.bus, w.mmio, false);
+	assert_true(told_count == 4 && !has_zone(IO_MMIO, MMIO + 8, 2));
 	/* they move with their range */
 	bus_map(&w.bus, w.mmio, 0xe0000000);
 	assert_true(told_count == 4 && has_zone(IO_MMIO, 0xe0000000, 4) && has_zone(IO_MMIO, 0xe0000006, 1));

@@ -122,8 +122,9 @@ static void rec_destroy(struct device *dev)
 }
 
 static const struct device_ops rec_ops = {.reset = rec_reset, .destroy = rec_destroy};
-static const struct range_zone pio_zones[] = {{0, 4}, {6, 1}, {0, 0}}, mmio_zones[] = {{0, 8}, {0, 0}};
-static const struct range_zone moving_zones[] = {{0, 1}, {0, 0}};
+static const struct range_zone pio_zones[] = {{0, 4, false}, {6, 1, false}, {0, 0, false}},
+			       mmio_zones[] = {{0, 8, false}, {0, 0, false}};
+static const struct range_zone moving_zones[] = {{0, 1, false}, {0, 0, false}};
 
 /* ---- a run ---- */
 

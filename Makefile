@@ -41,7 +41,7 @@ VMM := options vm vm_run clock bus bus_check bus_zones deferred mem chardev even
 VMM += ctl ctl_client top top_frame stats_json stats_text vm_stats vm_park control control_socket qmp qmp_cmd qmp_live
 VMM += soft_mem soft_insn soft_operand soft_stack soft_bits soft_intr soft_string
 DEVICES := device machine machine_prog i8254 i8259 mc146818 hpet piix4_pm i16550 i8042 i440fx piix3 pci ata ata_cmd disk fw_cfg \
-	debugcon debugexit
+	debugcon debugexit testdev
 DEVICES += vga vga_mem
 BPF_PROGS := i8254 hpet pmtimer ata vga
 BPF_PROGS += mc146818 pci i8042 i16550 i8259
@@ -57,6 +57,7 @@ UNIT_TESTS += test_i8254 test_i8254_latch test_hpet test_piix4_pm test_mc146818 
 UNIT_TESTS += test_vga test_vga_mem test_vga_threads
 UNIT_TESTS += test_cpu_soft test_soft_insn
 UNIT_TESTS += test_linux test_multiboot test_boot test_kvm_probe test_cpu_kvm
+UNIT_TESTS += test_testdev
 UNIT_TESTS += test_jit test_jit_objects
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd test_rawprog
 
@@ -177,6 +178,9 @@ $(BUILD)/tests/unit/test_runtime $(BUILD)/tests/unit/test_runtime_string: $(BUIL
 # KVM: the tests stand between hotreg and the kernel, to play other ones.
 $(BUILD)/tests/unit/test_cpu_kvm $(BUILD)/tests/unit/test_kvm_deferred: LDFLAGS += -Wl,--wrap=ioctl
 $(BUILD)/tests/unit/test_kvm_probe: LDFLAGS += -Wl,--wrap=ioctl,--wrap=open,--wrap=mmap
+
+# What the test device asks of the kernel.
+$(BUILD)/tests/unit/test_testdev: LDFLAGS += -Wl,--wrap=mprotect
 
 # A host that gives no executable memory.
 $(BUILD)/tests/unit/test_jit_objects: LDFLAGS += -Wl,--wrap=memfd_create

@@ -28,6 +28,7 @@
 #include "devices/pci.h"
 #include "devices/piix3.h"
 #include "devices/piix4_pm.h"
+#include "devices/testdev.h"
 #include "devices/vga.h"
 #include "vmm/options.h"
 #include "vmm/text.h"
@@ -182,6 +183,17 @@ static const struct irq_line *hpet_lines(struct device *pic, struct irq_line gsi
 	return gsi;
 }
 
+/* The lines that ISA cards have; 2 is the controllers' own. */
+static const struct irq_line *testdev_lines(struct device *pic, struct irq_line lines[TESTDEV_LINES])
+{
+	memset(lines, 0, TESTDEV_LINES * sizeof(lines[0]));
+	for (unsigned irq = 0; irq < 16; irq++) {
+		if (irq != 2)
+			lines[irq] = i8259_line(pic, irq);
+	}
+	return lines;
+}
+
 static struct device *add(struct machine *m, struct device *dev)
 {
 	if (dev) {
@@ -199,7 +211,7 @@ static bool wire(struct machine *m, struct disk *disk)
 	struct clock *clock = &vm->clock;
 	bool has_bios = !vm->opt->kernel && vm->opt->cpu != OPT_CPU_SCRIPT;
 	struct device *ata, *pic, *hpet, *pci, *pm, *rtc, *cfg;
-	struct irq_line gsi[HPET_GSIS];
+	struct irq_line gsi[HPET_GSIS], test_lines[TESTDEV_LINES];
 
 	/* clang-format off */
 	if (!(pic = add(m, i8259_create(bus, clock, vm_intr_line(vm))))) {
@@ -226,6 +238,7 @@ static bool wire(struct machine *m, struct disk *disk)
 				.in_text_mode = vm->opt->kernel, .maps_nothing = vm->opt->trace})))) &&
 	       (cfg = add(m, fw_cfg_create(bus, clock, &vm->mem))) &&
 	       add(m, debugexit_create(bus, clock, debug_exit, vm)) &&
+	       (!vm->opt->testdev || add(m, testdev_create(bus, clock, &vm->mem, testdev_lines(pic, test_lines)))) &&
 	       (!vm->debugcon || add(m, debugcon_create(bus, clock, vm->debugcon))) &&
 	       fill_fw_cfg(cfg, vm, has_bios) &&
 	       (fill_cmos(rtc, vm), true);

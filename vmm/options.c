@@ -243,6 +243,13 @@ static int set_no_pv(struct parser *p, char *value)
 	return 0;
 }
 
+static int set_testdev(struct parser *p, char *value)
+{
+	(void)value;
+	p->opt->testdev = true;
+	return 0;
+}
+
 static int set_quiet(struct parser *p, char *value)
 {
 	(void)value;
@@ -288,6 +295,7 @@ static const struct option_row rows[] = {
 	{"--qmp", VALUE, false, set_qmp, "unix:PATH", "listen there for QMP clients and `hotreg ctl`"},
 	{"--timeout", VALUE, false, set_timeout, "SECONDS", "end the VM after that time, with status 124"},
 	{"--no-pv", NO_VALUE, false, set_no_pv, "", "hide KVM's paravirtual clock: the guest uses the chips"},
+	{"--testdev", NO_VALUE, false, set_testdev, "", "add the test device that third-party test kernels expect"},
 	{"--quiet", NO_VALUE, false, set_quiet, "", "no notices on standard error"},
 };
 #define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))

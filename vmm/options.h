@@ -48,6 +48,7 @@ struct options {
 	const char *trace;
 	const char *qmp;    /* "unix:PATH" */
 	unsigned timeout_s; /* 0: none */
+	bool testdev;	    /* devices/testdev.h is there */
 	bool no_pv;	    /* no paravirtual features for KVM guests */
 	bool quiet;
 	uint64_t process_start_ns; /* set by main: CLOCK_MONOTONIC when the process began */

@@ -38,13 +38,14 @@ static void temp_file(char path[64], const void *bytes, size_t count)
 	close(fd);
 }
 
-static struct rig *rig_new_with(const char *accel, const char *mem, const char *vga)
+/* extra: one more option, or NULL. */
+static struct rig *rig_new_extra(const char *accel, const char *mem, const char *vga, const char *extra)
 {
 	static const char zeros[8 * 512];
 	struct rig *r = calloc(1, sizeof(*r));
 	struct accel_err err = {.text = ""};
 	char *argv[] = {"--cpu", NULL, "--accel", (char *)accel, "--serial", "none", "--mem", (char *)mem, "--quiet",
-		"--disk", NULL, "--vga", (char *)vga, NULL};
+		"--disk", NULL, "--vga", (char *)vga, (char *)extra, NULL};
 
 	assert_non_null(r);
 	temp_file(r->script, "#\n", 2);
@@ -52,9 +53,14 @@ static struct rig *rig_new_with(const char *accel, const char *mem, const char *
 	snprintf(r->arg, sizeof(r->arg), "script=%s", r->script);
 	argv[1] = r->arg;
 	argv[10] = r->disk;
-	if (options_parse(&r->opt, 13, argv, &err) || vm_create(&r->vm, &r->opt, &err))
+	if (options_parse(&r->opt, extra ? 14 : 13, argv, &err) || vm_create(&r->vm, &r->opt, &err))
 		fail_msg("%s", err.text);
 	return r;
+}
+
+static struct rig *rig_new_with(const char *accel, const char *mem, const char *vga)
+{
+	return rig_new_extra(accel, mem, vga, NULL);
 }
 
 static struct rig *rig_new_mem(const char *accel, const char *mem)
@@ -197,6 +203,33 @@ static void test_places(void **state)
 	}
 	for (unsigned i = 0; i < sizeof(free_ports) / sizeof(free_ports[0]); i++)
 		assert_null(bus_find(&r->vm.bus, IO_PIO, free_ports[i]));
+}
+
+/* --testdev: its places, and its lines at the inputs of the two controllers. */
+static void test_testdev(void **state)
+{
+	struct rig *r = *state;
+
+	assert_null(bus_find(&r->vm.bus, IO_PIO, 0xe0));
+	assert_null(bus_find(&r->vm.bus, IO_PIO, 0x2000));
+	assert_null(bus_find(&r->vm.bus, IO_MMIO, 0xff000000));
+	r = rig_new_extra("off", "2M", "std", "--testdev");
+	io(r, IO_PIO, 0xe0, 4, true, 0x12345678);
+	assert_int_equal(in(r, 0xe1), 0x56);
+	io(r, IO_PIO, 0xe4, 4, true, 0x1000); /* the page keeps what is in it */
+	io(r, IO_MMIO, 0xff000008, 8, true, 0x123456789abcdef0);
+	assert_int_equal(io(r, IO_MMIO, 0xff00000c, 4, false, 0), 0x12345678);
+	/* levels for all that may have them, so that a line is seen as it stands */
+	for (unsigned line = 3; line < 16; line++) {
+		if (line == 8 || line == 13)
+			continue;
+		out(r, 0x4d0 + line / 8, (uint8_t)(1u << line % 8));
+		out(r, 0x2000 + line, 1);
+		assert_true(in(r, line < 8 ? 0x20 : 0xa0) & 1u << line % 8);
+		out(r, 0x2000 + line, 0);
+		assert_false(in(r, line < 8 ? 0x20 : 0xa0) & 1u << line % 8);
+	}
+	rig_free(r);
 }
 
 static uint8_t cmos(struct rig *r, uint8_t index)
@@ -389,6 +422,7 @@ int main(void)
 		cmocka_unit_test(test_bindings),
 		cmocka_unit_test(test_without_vga),
 		T(test_places),
+		T(test_testdev),
 		cmocka_unit_test(test_memory_size),
 		T(test_irq_lines),
 		cmocka_unit_test(test_ways_to_end),

@@ -43,6 +43,7 @@ VMM += soft_mem soft_insn soft_operand soft_stack soft_bits soft_intr soft_strin
 DEVICES := device machine machine_prog i8254 i8259 mc146818 hpet piix4_pm i16550 i8042 i440fx piix3 pci ata ata_cmd disk fw_cfg \
 	debugcon debugexit testdev
 DEVICES += vga vga_mem
+DEVICES += acpi acpi_dsdt acpi_loader aml machine_tables mptable
 BPF_PROGS := i8254 hpet pmtimer ata vga
 BPF_PROGS += mc146818 pci i8042 i16550 i8259
 
@@ -59,6 +60,7 @@ UNIT_TESTS += test_cpu_soft test_soft_insn
 UNIT_TESTS += test_linux test_multiboot test_boot test_kvm_probe test_cpu_kvm
 UNIT_TESTS += test_testdev
 UNIT_TESTS += test_jit test_jit_objects
+UNIT_TESTS += test_acpi
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd test_rawprog
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests

@@ -33,8 +33,10 @@
 #define DMA_SIGNATURE "QEMU CFG"
 
 struct item {
-	uint8_t *data;
+	uint8_t *data; /* dev.lock where there is a fill, else constant */
 	uint32_t bytes;
+	void (*fill)(void *opaque, uint8_t *data, size_t bytes); /* NULL: the contents stay */
+	void *opaque;
 };
 
 /* As the guest reads it; big endian. */
@@ -77,8 +79,13 @@ static const struct item *selected(const struct fw_cfg *cfg)
 
 static void select_item(struct fw_cfg *cfg, uint16_t selector)
 {
+	const struct item *item;
+
 	cfg->selector = selector;
 	cfg->offset = 0;
+	item = selected(cfg);
+	if (item->fill)
+		item->fill(item->opaque, item->data, item->bytes);
 }
 
 /* Copies up to `bytes` of the item (out NULL: skips them) and returns how many there were. */
@@ -233,6 +240,19 @@ bool fw_cfg_add_file(struct device *dev, const char *name, const void *data, siz
 	return true;
 }
 
+bool fw_cfg_add_live_file(struct device *dev, const char *name, const void *data, size_t bytes,
+	void (*fill)(void *opaque, uint8_t *data, size_t bytes), void *opaque)
+{
+	struct fw_cfg *cfg = (struct fw_cfg *)dev;
+	struct item *item = &cfg->items[SEL_FILES + cfg->file_count];
+
+	if (!fw_cfg_add_file(dev, name, data, bytes))
+		return false;
+	item->fill = fill;
+	item->opaque = opaque;
+	return true;
+}
+
 bool fw_cfg_add_file_int(struct device *dev, const char *name, uint64_t value, size_t bytes)
 {
 	uint64_t le = htole64(value);
@@ -293,7 +313,8 @@ struct device *fw_cfg_create(struct bus *bus, struct clock *clock, struct guest_
 		return NULL;
 	}
 	cfg->mem = mem;
-	cfg->items[SEL_DIRECTORY] = (struct item){(uint8_t *)&cfg->directory, sizeof(cfg->directory.count)};
+	cfg->items[SEL_DIRECTORY] =
+		(struct item){.data = (uint8_t *)&cfg->directory, .bytes = sizeof(cfg->directory.count)};
 	if (!set_item(cfg, SEL_SIGNATURE, "QEMU", 4) || !set_item(cfg, SEL_ID, &id, sizeof(id)) ||
 		!device_add_ranges(&cfg->dev, bus, ranges, 2)) {
 		fw_cfg_destroy(&cfg->dev);

@@ -28,7 +28,14 @@ struct device *fw_cfg_create(struct bus *bus, struct clock *clock, struct guest_
 bool fw_cfg_add_item(struct device *dev, uint16_t selector, const void *data, size_t bytes);
 bool fw_cfg_add_file(struct device *dev, const char *name, const void *data, size_t bytes);
 
-/* The same for an integer, which fw_cfg wants in little-endian order. */
+/*
+ * A file whose contents are made anew each time that the guest selects it: `fill` gets the old ones and changes them in
+ * place, under the device's lock. It must take no other lock but bus.lock.
+ */
+bool fw_cfg_add_live_file(struct device *dev, const char *name, const void *data, size_t bytes,
+	void (*fill)(void *opaque, uint8_t *data, size_t bytes), void *opaque);
+
+/* A file that is an integer, which fw_cfg wants in little-endian order. */
 bool fw_cfg_add_file_int(struct device *dev, const char *name, uint64_t value, size_t bytes);
 
 #endif

@@ -17,8 +17,6 @@
 #include "bpf/hpet.h"
 #include "vmm/bus.h"
 
-/* A guest may choose a period that no host can follow: shorter ones are looked at every 20 us. */
-#define HPET_MIN_EVENT_TICKS 2000
 /* No need to wake for what is more than 90 years ahead; the product with the period fits 64 bits. */
 #define HPET_FAR_TICKS (1ull << 58)
 

@@ -15,6 +15,8 @@ struct bus;
 #define HPET_BASE 0xfed00000u
 #define HPET_LEN 0x400u
 #define HPET_GSIS 24
+/* A guest may choose a period that no host can follow: shorter ones are looked at every 20 us. */
+#define HPET_MIN_EVENT_TICKS 2000
 
 /*
  * gsi[n] is interrupt input n as the HPET drives it (a line whose set is NULL goes nowhere).

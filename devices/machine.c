@@ -128,14 +128,15 @@ static bool add_vga_bios(struct device *cfg, const struct vm *vm)
 	return added;
 }
 
-static bool fill_fw_cfg(struct device *cfg, const struct vm *vm, bool has_bios)
+static bool fill_fw_cfg(struct machine *m, struct device *cfg, bool has_bios)
 {
+	const struct vm *vm = m->vm;
 	static const char bootorder[] = "/pci@i0cf8/ide@1,1/drive@0/disk@0";
 	const struct e820_entry ram = {.address = 0, .length = vm->mem.ram_bytes, .type = 1};
 	const uint16_t cpus = (uint16_t)vm->cpu_count, no_menu = 0;
 	bool has_console = vm->opt->serial && !strcmp(vm->opt->serial, "stdio");
 
-	return fw_cfg_add_item(cfg, FW_CFG_RAM_SIZE, &vm->mem.ram_bytes, 8) &&
+	return machine_add_tables(m, cfg) && fw_cfg_add_item(cfg, FW_CFG_RAM_SIZE, &vm->mem.ram_bytes, 8) &&
 	       fw_cfg_add_item(cfg, FW_CFG_NB_CPUS, &cpus, sizeof(cpus)) &&
 	       fw_cfg_add_item(cfg, FW_CFG_MAX_CPUS, &cpus, sizeof(cpus)) &&
 	       fw_cfg_add_item(cfg, FW_CFG_BOOT_MENU, &no_menu, sizeof(no_menu)) &&
@@ -240,7 +241,7 @@ static bool wire(struct machine *m, struct disk *disk)
 	       add(m, debugexit_create(bus, clock, debug_exit, vm)) &&
 	       (!vm->opt->testdev || add(m, testdev_create(bus, clock, &vm->mem, testdev_lines(pic, test_lines)))) &&
 	       (!vm->debugcon || add(m, debugcon_create(bus, clock, vm->debugcon))) &&
-	       fill_fw_cfg(cfg, vm, has_bios) &&
+	       fill_fw_cfg(m, cfg, has_bios) &&
 	       (fill_cmos(rtc, vm), true);
 	/* clang-format on */
 }

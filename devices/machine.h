@@ -22,6 +22,11 @@ int machine_create(struct vm *vm, struct machine **out, struct accel_err *err);
 void machine_destroy(struct machine *machine); /* NULL is fine */
 /* Power-on state of every device; no vCPU runs. */
 void machine_reset(struct machine *machine);
+/*
+ * The ACPI and MP tables for a guest that no BIOS makes any for, in the area of the BIOS below 1 MiB, which is reserved
+ * in every memory map. Returns where the RSDP is. No vCPU runs.
+ */
+uint32_t machine_write_tables(struct machine *machine);
 /* What the VGA shows in text; false: there is no VGA. No vCPU runs. */
 bool machine_text(const struct machine *machine, struct screen_text *out);
 /* Presses the power button: the guest may turn the power off, or do what it likes. Any thread, no lock held. */

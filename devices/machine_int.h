@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * machine_int.h: the machine from inside: its table of programs and what is attached where. Between
- * machine.c, which has the tables, and machine_prog.c only.
+ * machine.c, which wires it, machine_prog.c and machine_tables.c only.
  */
 #ifndef DEVICES_MACHINE_INT_H
 #define DEVICES_MACHINE_INT_H
@@ -64,5 +64,8 @@ struct machine {
 /* Checks --prog, then gives every bound range its slot and program. 0 or -errno with err; undone by the other. */
 int machine_attach_all(struct machine *m, struct accel_err *err);
 void machine_free_slots(struct machine *m);
+
+/* The tables as files for a BIOS, of fw_cfg; all other devices are there. False: out of memory or of places. */
+bool machine_add_tables(struct machine *m, struct device *fw_cfg);
 
 #endif

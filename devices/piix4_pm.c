@@ -246,6 +246,13 @@ void piix4_pm_set_base(struct device *dev, uint16_t base, bool is_enabled)
 		bus_unmap(pm->bus, pm->range);
 }
 
+uint16_t piix4_pm_base(const struct device *dev)
+{
+	const struct piix4_pm *pm = (const struct piix4_pm *)dev;
+
+	return (uint16_t)__atomic_load_n(&pm->range->base, __ATOMIC_ACQUIRE);
+}
+
 static const struct device_ops pm_ops = {.reset = pm_reset, .destroy = pm_destroy};
 
 static const struct reg_name pm_regs[] = {{PM_REG_STS, 2, "PM1 status"}, {PM_REG_EN, 2, "PM1 enable"},

@@ -34,4 +34,7 @@ void piix4_pm_power_button(struct device *pm);
  */
 void piix4_pm_set_base(struct device *pm, uint16_t base, bool is_enabled);
 
+/* Where it is mapped, or was last. Any thread. */
+uint16_t piix4_pm_base(const struct device *pm);
+
 #endif

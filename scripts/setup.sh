@@ -7,7 +7,7 @@ set -eu
 
 build="gcc make clang llvm libbpf-dev libelf-dev zlib1g-dev libx86emu-dev libjansson-dev pkg-config binutils libc6-dev"
 demo="seabios grub-pc-bin grub-common jq"
-check="libcmocka-dev libclang-rt-dev qemu-system-x86 spin clang-format groff-base xz-utils"
+check="libcmocka-dev libclang-rt-dev qemu-system-x86 spin clang-format groff-base xz-utils acpica-tools"
 
 want="$build"
 case "${1:-check}" in

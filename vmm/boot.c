@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "devices/machine.h"
 #include "vmm/linux.h"
 #include "vmm/multiboot.h"
 #include "vmm/options.h"
@@ -391,6 +392,8 @@ static int load_kernel(struct vm *vm, struct cpu_regs *regs, struct accel_err *e
 	rc = load_file("kernel", vm->opt->kernel, KERNEL_MAX_BYTES, &file, &bytes, err);
 	if (rc)
 		return rc;
+	if (vm->machine)
+		machine_write_tables(vm->machine);
 	if (multiboot_find(file, bytes) >= 0)
 		rc = load_multiboot(vm, file, bytes, regs, err);
 	else if (linux_find(file, bytes))

@@ -53,10 +53,13 @@ want_answers() {
 case $test in
 seabios)
 	cp "$build/guest/bootsect.img" "$dir/disk.img"
-	run --disk "$dir/disk.img" --serial stdio --timeout 300
+	run --disk "$dir/disk.img" --serial stdio --debugcon "$dir/debugcon.txt" --timeout 300
 	want_status 33
 	want "$dir/out.txt" "SeaBIOS"
 	want "$dir/out.txt" "hotreg: boot sector reached"
+	# it has found our tables where its own table loader put them
+	grep -aqE '^table\(50434146\)=0x[0-9a-f]+ \(via xsdt\)' "$dir/debugcon.txt" || die "SeaBIOS found no FADT"
+	want "$dir/debugcon.txt" "ACPI: parse DSDT at"
 	want_answers
 	;;
 grub)

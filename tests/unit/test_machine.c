@@ -264,6 +264,82 @@ static void test_memory_size(void **state)
 	}
 }
 
+static uint32_t be32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* Selects a file of fw_cfg by name and reads its first bytes; how many there are. */
+static uint32_t read_file(struct rig *r, const char *name, uint8_t *bytes, uint32_t room)
+{
+	uint8_t head[4], entry[64];
+	uint32_t count;
+
+	io(r, IO_PIO, 0x510, 2, true, 0x19);
+	for (unsigned i = 0; i < 4; i++)
+		head[i] = in(r, 0x511);
+	count = be32(head);
+	while (count--) {
+		for (unsigned i = 0; i < 64; i++)
+			entry[i] = in(r, 0x511);
+		if (strcmp((char *)entry + 8, name) != 0)
+			continue;
+		io(r, IO_PIO, 0x510, 2, true, (uint64_t)entry[4] << 8 | entry[5]);
+		for (uint32_t i = 0; i < be32(entry) && i < room; i++)
+			bytes[i] = in(r, 0x511);
+		return be32(entry);
+	}
+	fail_msg("no file %s", name);
+	return 0;
+}
+
+/* A BIOS that moves the power management block finds tables that say where it is now. */
+static void test_tables_follow(void **state)
+{
+	static const uint16_t bases[] = {0x600, 0xb000, 0x4000, 0x600};
+	struct rig *r = *state;
+
+	for (unsigned i = 0; i < COUNT(bases); i++) {
+		static uint8_t bytes[8192];
+		uint32_t len, fadt = 0, event;
+
+		io(r, IO_PIO, 0xcf8, 4, true, 0x80000000u | 0x0b << 8 | 0x40); /* 00:01.3, PMBASE */
+		io(r, IO_PIO, 0xcfc, 4, true, bases[i]);
+		len = read_file(r, "etc/acpi/tables", bytes, sizeof(bytes));
+		assert_true(len > 1000 && len <= sizeof(bytes));
+		while (fadt + 244 <= len && memcmp(bytes + fadt, "FACP", 4) != 0)
+			fadt += 4;
+		assert_true(fadt + 244 <= len);
+		memcpy(&event, bytes + fadt + 56, 4);
+		assert_int_equal(event, bases[i]);
+		assert_int_equal(io(r, IO_PIO, event + 4, 2, false, 0), 0); /* and there it is */
+	}
+	assert_int_equal(read_file(r, "etc/acpi/rsdp", NULL, 0), 36);
+	assert_int_equal(read_file(r, "etc/table-loader", NULL, 0) % 128, 0);
+}
+
+/* For a kernel without a BIOS: an RSDP in memory, again after each reset, and without local APICs no MP table. */
+static void test_tables_in_memory(void **state)
+{
+	struct rig *r = *state;
+	uint32_t rsdp, xsdt;
+	uint8_t sum = 0;
+
+	for (unsigned i = 0; i < 2; i++) {
+		memset(mem_ptr(&r->vm.mem, 0xe0000, 0x20000), 0xee, 0x20000);
+		rsdp = machine_write_tables(r->vm.machine);
+		assert_int_equal(rsdp % 16, 0);
+		assert_memory_equal(mem_ptr(&r->vm.mem, rsdp, 8), "RSD PTR ", 8);
+		mem_read(&r->vm.mem, rsdp + 24, &xsdt, 4);
+		assert_memory_equal(mem_ptr(&r->vm.mem, xsdt, 4), "XSDT", 4);
+		for (uint32_t at = 0xe0000; at < 0x100000; at += 16)
+			assert_memory_not_equal(mem_ptr(&r->vm.mem, at, 4), "_MP_", 4);
+	}
+	for (unsigned i = 0; i < 36; i++)
+		sum = (uint8_t)(sum + ((uint8_t *)mem_ptr(&r->vm.mem, rsdp, 36))[i]);
+	assert_int_equal(sum, 0);
+}
+
 /* The request bits of both controllers: 16 lines. */
 static unsigned requests(struct rig *r)
 {
@@ -424,6 +500,8 @@ int main(void)
 		T(test_places),
 		T(test_testdev),
 		cmocka_unit_test(test_memory_size),
+		T(test_tables_follow),
+		T(test_tables_in_memory),
 		T(test_irq_lines),
 		cmocka_unit_test(test_ways_to_end),
 		cmocka_unit_test(test_ways_to_reset),

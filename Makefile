@@ -36,7 +36,7 @@ ACCEL := object mapdef elfcheck btfcheck reloc layout field insn disasm tnum ran
 	verify_insn verify_call verify_mem verify_report interp engine jit jit_alu jit_plan jit_x86 jit_mem runtime runtime_string page
 # `hotreg prog`: of the program, not of the library
 ACCEL_CMD := progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw progcmd_bench progcmd_bench_kernel rawprog sandbox
-VMM := options vm vm_run clock bus bus_check bus_zones deferred mem chardev event stats trace boot linux multiboot cpu_kvm kvm_deferred kvm_state kvm_probe cpu_soft \
+VMM := options vm vm_run clock bus bus_check bus_zones deferred mem chardev event stats trace boot linux multiboot cpu_kvm kvm_apic kvm_deferred kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
 VMM += ctl ctl_client top top_frame stats_json stats_text vm_stats vm_park control control_socket qmp qmp_cmd qmp_live
 VMM += soft_mem soft_insn soft_operand soft_stack soft_bits soft_intr soft_string
@@ -44,11 +44,14 @@ DEVICES := device machine machine_prog i8254 i8259 mc146818 hpet piix4_pm i16550
 	debugcon debugexit testdev
 DEVICES += vga vga_mem
 DEVICES += acpi acpi_dsdt acpi_loader aml machine_tables mptable
+DEVICES += ioapic irq_route
 BPF_PROGS := i8254 hpet pmtimer ata vga
 BPF_PROGS += mc146818 pci i8042 i16550 i8259
+BPF_PROGS += ioapic
 
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_ata_prog test_ata_threads test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
+UNIT_TESTS += test_ioapic test_irq_route
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_options test_trace test_vm test_vm_threads test_chardev test_stats
 UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_doorbell test_kernel_load test_model_holds
 UNIT_TESTS += test_control test_ctl test_pause test_qmp test_qmp_live

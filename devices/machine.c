@@ -24,6 +24,8 @@
 #include "devices/i8042.h"
 #include "devices/i8254.h"
 #include "devices/i8259.h"
+#include "devices/ioapic.h"
+#include "devices/irq_route.h"
 #include "devices/mc146818.h"
 #include "devices/pci.h"
 #include "devices/piix3.h"
@@ -41,6 +43,7 @@ extern const uint8_t prog_i8254_start[], prog_i8254_end[];
 extern const uint8_t prog_i16550_start[], prog_i16550_end[];
 extern const uint8_t prog_i8042_start[], prog_i8042_end[];
 extern const uint8_t prog_i8259_start[], prog_i8259_end[];
+extern const uint8_t prog_ioapic_start[], prog_ioapic_end[];
 extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
 extern const uint8_t prog_pci_start[], prog_pci_end[];
 extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
@@ -64,6 +67,7 @@ const struct binding machine_bindings[] = {
 	{"i8259.master", OBJECT(i8259), "i8259_master", ACCEL_PURE},
 	{"i8259.slave", OBJECT(i8259), "i8259_slave", ACCEL_PURE},
 	{"i8259.elcr", OBJECT(i8259), "i8259_elcr", ACCEL_PURE},
+	{"ioapic",   OBJECT(ioapic),  "ioapic",   ACCEL_STATEFUL},
 	{"i16550",   OBJECT(i16550),  "i16550", ACCEL_PURE},
 	{"i8042.status", OBJECT(i8042), "i8042_status", ACCEL_PURE},
 	{"port92",   OBJECT(i8042),   "port92", ACCEL_STATEFUL},
@@ -172,25 +176,33 @@ static void fill_cmos(struct device *rtc, const struct vm *vm)
 /* ---- wiring ---- */
 
 /* Interrupt inputs that no other chip of this machine uses, for HPET timers without legacy replacement. */
-#define HPET_ROUTES (1u << 10 | 1u << 11)
+#define HPET_ISA_ROUTES (1u << 10 | 1u << 11)
+#define HPET_IOAPIC_ROUTES 0xff0000u /* 16 to 23 */
 
-static const struct irq_line *hpet_lines(struct device *pic, struct irq_line gsi[HPET_GSIS])
+static uint32_t hpet_routes(const struct vm *vm)
+{
+	return HPET_ISA_ROUTES | (vm->has_lapic ? HPET_IOAPIC_ROUTES : 0);
+}
+
+static const struct irq_line *hpet_lines(struct machine *m, struct irq_line gsi[HPET_GSIS])
 {
 	memset(gsi, 0, HPET_GSIS * sizeof(gsi[0]));
-	gsi[0] = i8259_line(pic, 0);
-	gsi[8] = i8259_line(pic, 8);
-	gsi[10] = i8259_line(pic, 10);
-	gsi[11] = i8259_line(pic, 11);
+	gsi[0] = irq_route_isa(m->routes, 0);
+	gsi[8] = irq_route_isa(m->routes, 8);
+	for (unsigned i = 0; i < HPET_GSIS; i++) {
+		if (hpet_routes(m->vm) >> i & 1)
+			gsi[i] = i < 16 ? irq_route_isa(m->routes, i) : irq_route_gsi(m->routes, i);
+	}
 	return gsi;
 }
 
-/* The lines that ISA cards have; 2 is the controllers' own. */
-static const struct irq_line *testdev_lines(struct device *pic, struct irq_line lines[TESTDEV_LINES])
+/* The lines that ISA cards have, 2 being the controllers' own, and the I/O APIC's further ones. */
+static const struct irq_line *testdev_lines(struct machine *m, struct irq_line lines[TESTDEV_LINES])
 {
 	memset(lines, 0, TESTDEV_LINES * sizeof(lines[0]));
-	for (unsigned irq = 0; irq < 16; irq++) {
-		if (irq != 2)
-			lines[irq] = i8259_line(pic, irq);
+	for (unsigned i = 0; i < TESTDEV_LINES; i++) {
+		if (i != 2)
+			lines[i] = i < 16 ? irq_route_isa(m->routes, i) : irq_route_gsi(m->routes, i);
 	}
 	return lines;
 }
@@ -204,6 +216,32 @@ static struct device *add(struct machine *m, struct device *dev)
 	return dev;
 }
 
+/* The interrupt controllers and the wires to them. False: out of memory. */
+static bool wire_interrupts(struct machine *m)
+{
+	struct vm *vm = m->vm;
+	struct device *pic = add(m, i8259_create(&vm->bus, &vm->clock, vm_intr_line(vm))), *ioapic = NULL;
+
+	if (!pic)
+		return false;
+	vm->intr_ack = i8259_ack;
+	vm->intr_opaque = pic;
+	if (vm->has_lapic) {
+		ioapic = add(m, ioapic_create(&vm->bus, &vm->clock, &vm->apic));
+		if (!ioapic)
+			return false;
+		vm->ioapic_eoi = ioapic_eoi;
+		vm->ioapic_opaque = ioapic;
+	}
+	m->routes = irq_route_create(pic, ioapic);
+	return m->routes != NULL;
+}
+
+static struct irq_line isa(struct machine *m, unsigned irq)
+{
+	return irq_route_isa(m->routes, irq);
+}
+
 /* One line for each chip. False: out of memory. Takes the disk, which may be NULL. */
 static bool wire(struct machine *m, struct disk *disk)
 {
@@ -211,35 +249,33 @@ static bool wire(struct machine *m, struct disk *disk)
 	struct bus *bus = &vm->bus;
 	struct clock *clock = &vm->clock;
 	bool has_bios = !vm->opt->kernel && vm->opt->cpu != OPT_CPU_SCRIPT;
-	struct device *ata, *pic, *hpet, *pci, *pm, *rtc, *cfg;
+	struct device *ata, *hpet, *pci, *pm, *rtc, *cfg;
 	struct irq_line gsi[HPET_GSIS], test_lines[TESTDEV_LINES];
 
-	/* clang-format off */
-	if (!(pic = add(m, i8259_create(bus, clock, vm_intr_line(vm))))) {
+	if (!wire_interrupts(m)) {
 		disk_close(disk);
 		return false;
 	}
-	ata = add(m, ata_create(bus, clock, i8259_line(pic, 14), disk));
-	vm->intr_ack = i8259_ack;
-	vm->intr_opaque = pic;
+	/* clang-format off */
+	ata = add(m, ata_create(bus, clock, isa(m, 14), disk));
 	return ata &&
-	       (hpet = add(m, hpet_create(bus, clock, hpet_lines(pic, gsi), HPET_ROUTES))) &&
+	       (hpet = add(m, hpet_create(bus, clock, hpet_lines(m, gsi), hpet_routes(vm)))) &&
 	       add(m, i8254_create(bus, clock, hpet_legacy_line(hpet, 0))) &&
 	       (rtc = add(m, mc146818_create(bus, clock, hpet_legacy_line(hpet, 1)))) &&
-	       add(m, i8042_create(bus, clock, &(struct i8042_config){.keyboard = i8259_line(pic, 1),
-			.aux = i8259_line(pic, 12), .reset = reset_line(vm, RESET_I8042)})) &&
-	       add(m, i16550_create(bus, clock, i8259_line(pic, 4), vm->serial)) &&
+	       add(m, i8042_create(bus, clock, &(struct i8042_config){.keyboard = isa(m, 1),
+			.aux = isa(m, 12), .reset = reset_line(vm, RESET_I8042)})) &&
+	       add(m, i16550_create(bus, clock, isa(m, 4), vm->serial)) &&
 	       (pci = add(m, pci_create(bus, clock, reset_line(vm, RESET_PCI)))) &&
 	       add(m, i440fx_create(clock, pci, &vm->mem, has_bios)) &&
-	       (pm = m->pm = add(m, piix4_pm_create(bus, clock, &(struct piix4_pm_config){.sci = i8259_line(pic, 9),
+	       (pm = m->pm = add(m, piix4_pm_create(bus, clock, &(struct piix4_pm_config){.sci = isa(m, 9),
 			.soft_off = soft_off, .opaque = vm}))) &&
-	       add(m, piix3_create(clock, pci, pm)) &&
+	       add(m, piix3_create(clock, pci, pm, m->routes)) &&
 	       (!options_has_vga(vm->opt) ||
 			(m->vga = add(m, vga_create(bus, clock, &(struct vga_config){.mem = &vm->mem,
 				.in_text_mode = vm->opt->kernel, .maps_nothing = vm->opt->trace})))) &&
 	       (cfg = add(m, fw_cfg_create(bus, clock, &vm->mem))) &&
 	       add(m, debugexit_create(bus, clock, debug_exit, vm)) &&
-	       (!vm->opt->testdev || add(m, testdev_create(bus, clock, &vm->mem, testdev_lines(pic, test_lines)))) &&
+	       (!vm->opt->testdev || add(m, testdev_create(bus, clock, &vm->mem, testdev_lines(m, test_lines)))) &&
 	       (!vm->debugcon || add(m, debugcon_create(bus, clock, vm->debugcon))) &&
 	       fill_fw_cfg(m, cfg, has_bios) &&
 	       (fill_cmos(rtc, vm), true);
@@ -285,12 +321,14 @@ void machine_destroy(struct machine *m)
 	if (!m)
 		return;
 	m->vm->intr_ack = NULL;
+	m->vm->ioapic_eoi = NULL;
 	machine_free_slots(m);
 	while (m->dev_count) {
 		struct device *dev = m->devs[--m->dev_count];
 
 		dev->ops->destroy(dev);
 	}
+	irq_route_destroy(m->routes);
 	free(m);
 }
 

@@ -48,6 +48,8 @@ struct machine_prog {
 	char *prog;		   /* the program's name in it */
 };
 
+struct irq_route; /* irq_route.h */
+
 /* constant after machine_create, but for progs[] */
 struct machine {
 	struct vm *vm;
@@ -59,6 +61,7 @@ struct machine {
 	unsigned prog_count;
 	struct device *vga; /* NULL: none */
 	struct device *pm;
+	struct irq_route *routes;
 };
 
 /* Checks --prog, then gives every bound range its slot and program. 0 or -errno with err; undone by the other. */

@@ -28,6 +28,7 @@ static struct acpi_config config_of(const struct machine *m)
 	return (struct acpi_config){
 		.cpus = vm->cpu_count,
 		.has_apic = vm->has_lapic,
+		.has_ioapic = vm->has_lapic,
 		.has_hpet = true,
 		.has_vga = m->vga != NULL,
 		.pm_base = piix4_pm_base(m->pm),

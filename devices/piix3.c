@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * piix3.c: the PCI functions of the south bridge [82371SB] [82371AB]. Most registers only hold
- * what was written: the PIRQ routes, since no PCI function has an interrupt pin connected to
- * them, and the IDE timings. The IDE channel decodes its compatibility addresses whatever IDETIM
+ * piix3.c: the PCI functions of the south bridge [82371SB] [82371AB]. PIRQRC routes PCI's interrupt
+ * wires to ISA's. Most other registers only hold what was written, as the IDE timings. The IDE channel decodes its compatibility addresses whatever IDETIM
  * says, has no bus master and says so in its programming interface.
  *
  * Guarded by the PCI device's mutex; this device's own is taken only around reset.
@@ -12,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/irq_route.h"
 #include "devices/pci.h"
 #include "devices/piix4_pm.h"
 
+#define ISA_PIRQRC 0x60u
 #define PM_PMBASE 0x40u
 #define PM_DEVACTB 0x58u
 #define PM_DEVACTB_APMC_EN 0x02000000u
@@ -27,7 +28,20 @@ struct piix3 {
 	struct pci_function isa, ide, pm;
 	/* constant after init */
 	struct device *pm_block;
+	struct irq_route *routes; /* may be NULL */
 };
+
+static void route_pirqs(struct piix3 *piix)
+{
+	for (unsigned i = 0; i < IRQ_ROUTE_PIRQS && piix->routes; i++)
+		irq_route_set_pirqrc(piix->routes, i, pci_get8(&piix->isa, ISA_PIRQRC + i));
+}
+
+static void isa_changed(struct pci_function *fn, unsigned offset, unsigned size)
+{
+	if (offset < ISA_PIRQRC + IRQ_ROUTE_PIRQS && offset + size > ISA_PIRQRC)
+		route_pirqs((struct piix3 *)((char *)fn - offsetof(struct piix3, isa)));
+}
 
 static void place_pm(struct piix3 *piix)
 {
@@ -55,10 +69,11 @@ static void piix3_reset(struct device *dev)
 		.device = 0x7113, .status = 0x0280, .revision = 3, .class_code = 0x068000};
 
 	pci_set_identity(&piix->isa, &isa);
-	pci_put8(&piix->isa, 0x4c, 0x4d);    /* IORT */
-	pci_put8(&piix->isa, 0x4e, 0x03);    /* XBCS */
-	pci_fill(&piix->isa, 0x60, 0x80, 4); /* PIRQRC: not routed */
-	pci_put8(&piix->isa, 0x69, 0x02);    /* TOM */
+	pci_put8(&piix->isa, 0x4c, 0x4d); /* IORT */
+	pci_put8(&piix->isa, 0x4e, 0x03); /* XBCS */
+	pci_fill(&piix->isa, ISA_PIRQRC, IRQ_ROUTE_PIRQRC_OFF, IRQ_ROUTE_PIRQS);
+	route_pirqs(piix);
+	pci_put8(&piix->isa, 0x69, 0x02); /* TOM */
 
 	pci_set_identity(&piix->ide, &ide);
 
@@ -84,7 +99,7 @@ static void piix3_destroy(struct device *dev)
 
 static const struct device_ops piix3_ops = {.reset = piix3_reset, .destroy = piix3_destroy};
 
-struct device *piix3_create(struct clock *clock, struct device *pci, struct device *pm)
+struct device *piix3_create(struct clock *clock, struct device *pci, struct device *pm, struct irq_route *routes)
 {
 	struct piix3 *piix = calloc(1, sizeof(*piix));
 
@@ -95,9 +110,11 @@ struct device *piix3_create(struct clock *clock, struct device *pci, struct devi
 		return NULL;
 	}
 	piix->pm_block = pm;
+	piix->routes = routes;
+	piix->isa.changed = isa_changed;
 	piix->isa.writable[0x04] = 0x08; /* special cycles */
 	memset(piix->isa.writable + 0x4c, 0xff, 4);
-	memset(piix->isa.writable + 0x60, 0x8f, 4);
+	memset(piix->isa.writable + ISA_PIRQRC, 0x8f, IRQ_ROUTE_PIRQS);
 	memset(piix->isa.writable + 0x69, 0xff, 3);
 	memset(piix->isa.writable + 0x76, 0xff, 2);  /* MBDMA */
 	memset(piix->isa.writable + 0x78, 0xff, 2);  /* PCSC */

@@ -8,7 +8,12 @@
 
 #include "devices/device.h"
 
-/* Attaches its functions to `pci`; `pm` is the device of piix4_pm_create(). NULL: out of memory. */
-struct device *piix3_create(struct clock *clock, struct device *pci, struct device *pm);
+struct irq_route;
+
+/*
+ * Attaches its functions to `pci`; `pm` is the device of piix4_pm_create(). `routes`, where PIRQ A to D are routed,
+ * may be NULL. NULL: out of memory.
+ */
+struct device *piix3_create(struct clock *clock, struct device *pci, struct device *pm, struct irq_route *routes);
 
 #endif

@@ -49,7 +49,7 @@ row 'directory' run $script --disk "$dir"
 row 'mem' run $script --mem 0
 row 'mem' run $script --mem 12Q
 row 'mem' run $script --mem 900G
-row 'cpus' run $script --cpus 3
+row 'cpus' run $script --cpus 9
 row 'cpus' run $script --cpus 0
 row 'cpu' run --cpu pentium
 row 'accel' run $script --accel maybe

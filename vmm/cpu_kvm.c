@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * cpu_kvm.c: vCPUs on /dev/kvm. The local APICs are KVM's (split irqchip); every other chip is
- * in userspace, and nothing of KVM's PIC, IOAPIC or PIT is used.
+ * cpu_kvm.c: vCPUs on /dev/kvm. The local APICs are KVM's (split irqchip, kvm_apic.h); every other chip is
+ * in userspace, and nothing of KVM's PIC, IOAPIC or PIT is used. The PIC's INTR goes to vCPU 0, whose local APIC takes
+ * it if LVT0 says so, which KVM sees to (ready_for_interrupt_injection). The other vCPUs sleep inside KVM until INIT and SIPI.
  *
  * A kick cannot be lost. The kicker stores its flag (interrupt, stop, reset), fence, stores
  * immediate_exit = 1, and signals; the vCPU stores immediate_exit = 0, fence, loads the flags,
@@ -24,6 +25,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vmm/kvm_apic.h"
 #include "vmm/kvm_deferred.h"
 #include "vmm/kvm_state.h"
 #include "vmm/options.h"
@@ -47,6 +49,7 @@ struct kvm_vm {
 	bool has_readonly;
 	/* see there */
 	struct kvm_deferred deferred;
+	struct kvm_apic apic;
 	/* any thread */
 	_Atomic bool told_tsc; /* that it cannot be set */
 	/* while no vCPU runs */
@@ -184,12 +187,10 @@ static bool has_cap(int kvm_fd, int cap)
 	return ioctl(kvm_fd, KVM_CHECK_EXTENSION, cap) > 0;
 }
 
-/* Chooses who has the local APICs. */
-static int setup_irqchip(struct vm *vm, const struct kvm_vm *kv, struct accel_err *err)
+/* Chooses who has the local APICs: KVM, or nobody. */
+static int setup_irqchip(struct vm *vm, struct kvm_vm *kv, struct accel_err *err)
 {
-	struct kvm_enable_cap split = {.cap = KVM_CAP_SPLIT_IRQCHIP};
-
-	vm->has_lapic = has_cap(kv->kvm_fd, KVM_CAP_SPLIT_IRQCHIP) && ioctl(kv->vm_fd, KVM_ENABLE_CAP, &split) == 0;
+	vm->has_lapic = kvm_apic_start(&kv->apic, vm, kv->kvm_fd, kv->vm_fd);
 	if (!vm->has_lapic && vm->cpu_count > 1)
 		return err_fail(err, -ENOTSUP,
 			"this host's KVM has no split irqchip, so no local APICs: use --cpus 1 or a newer kernel");
@@ -203,6 +204,7 @@ static void kvm_teardown(struct vm *vm)
 	if (!kv)
 		return;
 	vm->mem.changed = NULL;
+	vm->apic = (struct irq_apic){0};
 	vm->backend = NULL;
 	if (kv->vm_fd >= 0)
 		close(kv->vm_fd);
@@ -479,6 +481,9 @@ static int handle_exit(struct kvm_cpu *kc, struct accel_err *err)
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 	case KVM_EXIT_INTR:
 	case KVM_EXIT_SET_TPR:
+		return 0;
+	case KVM_EXIT_IOAPIC_EOI:
+		vm_ioapic_eoi(vm, kc->run->eoi.vector);
 		return 0;
 	case KVM_EXIT_SHUTDOWN:
 		vm_request_reset(vm, "triple fault");

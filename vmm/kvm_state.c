@@ -66,6 +66,16 @@ static bool leaf_is_hidden(uint32_t leaf)
 	return leaf == 0xa || leaf == 0xb || leaf == 0x1f || (leaf >= 0x40000000 && leaf < 0x50000000);
 }
 
+/* Bits of an APIC id that number the cores of the package. */
+static unsigned core_bits(unsigned cpus)
+{
+	unsigned bits = 0;
+
+	while (1u << bits < cpus)
+		bits++;
+	return bits;
+}
+
 static void leaf_adjust(struct kvm_cpuid_entry2 *e, unsigned index, unsigned cpus, bool has_lapic, bool has_deadline)
 {
 	const uint32_t x2apic = 1u << 21, tsc_deadline = 1u << 24, hypervisor = 1u << 31; /* 1.ECX */
@@ -82,14 +92,14 @@ static void leaf_adjust(struct kvm_cpuid_entry2 *e, unsigned index, unsigned cpu
 		break;
 	case 4: /* each cache belongs to one core, each core has one thread */
 		if (e->eax & 0x1f)
-			e->eax = (e->eax & 0x3fff) | (cpus - 1) << 26;
+			e->eax = (e->eax & 0x3fff) | ((1u << core_bits(cpus)) - 1) << 26;
 		break;
 	case 0x80000001: /* AMD repeats the APIC bit here */
 		if (!has_lapic)
 			e->edx &= ~apic;
 		break;
-	case 0x80000008: /* ECX: AMD's core count */
-		e->ecx = (e->ecx & ~0xffu) | (cpus - 1);
+	case 0x80000008: /* ECX: AMD's core count, and how many bits of the APIC id it takes */
+		e->ecx = (e->ecx & ~0xf0ffu) | (cpus - 1) | core_bits(cpus) << 12;
 		break;
 	case 0x8000001d: /* AMD's leaf 4 */
 		e->eax &= 0x3fff;
@@ -162,7 +172,7 @@ int kvm_set_cpuid(
 			.function = 0xb,
 			.index = level,
 			.flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
-			.eax = level && cpus > 1, /* APIC id bits below this level's */
+			.eax = level ? core_bits(cpus) : 0, /* APIC id bits up to the next level */
 			.ebx = level ? cpus : 1,
 			.ecx = level | (level + 1) << 8,
 			.edx = index,

@@ -98,11 +98,13 @@ static int set_mem(struct parser *p, char *value)
 
 static int set_cpus(struct parser *p, char *value)
 {
-	if ((value[0] != '1' && value[0] != '2') || value[1] != '\0') {
-		err_set(p->err, "--cpus: '%.40s' is not possible: 1 or 2", value);
+	uint64_t cpus;
+
+	if (!text_parse_u64(value, strlen(value), 10, &cpus) || cpus < 1 || cpus > VM_MAX_CPUS) {
+		err_set(p->err, "--cpus: '%.40s' is not possible: 1 to %d", value, VM_MAX_CPUS);
 		return -EINVAL;
 	}
-	p->opt->cpus = (unsigned)(value[0] - '0');
+	p->opt->cpus = (unsigned)cpus;
 	return 0;
 }
 
@@ -279,7 +281,7 @@ static const struct option_row rows[] = {
 	{"--bios", VALUE, false, set_bios, "FILE", "boot a BIOS image (default: " OPT_DEFAULT_BIOS ")"},
 	{"--disk", VALUE, false, set_disk, "FILE[,ro]", "raw disk image on the first IDE channel; ,ro refuses writes"},
 	{"--mem", VALUE, false, set_mem, "SIZE", "guest memory, 1M to 3G (default: 64M)"},
-	{"--cpus", VALUE, false, set_cpus, "N", "1 or 2 (2 only on KVM; default: 1)"},
+	{"--cpus", VALUE, false, set_cpus, "N", "1 to 8 (more than 1 only on KVM; default: 1)"},
 	{"--cpu", VALUE, false, set_cpu, "KIND",
 		"auto (default), kvm, soft, or script=FILE[,nocheck]: replay accesses"},
 	{"--accel", VALUE, false, set_accel, "MODE", "off, auto (default), on, on=vmm, on=kernel, check"},

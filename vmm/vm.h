@@ -2,7 +2,7 @@
 /*
  * vm.h: one virtual machine: everything mutable hangs off struct vm.
  *
- * Lock order: deferred.lock -> device -> irq controller -> clock; bus.lock and mem.lock are taken under a device
+ * Lock order: deferred.lock -> device -> irq router -> irq controller -> clock; bus.lock and mem.lock are taken under a device
  * lock and hold nothing further, and so is park_lock. Threads: one per vCPU (0 is started like the
  * others), one event thread (timers, standard input, signals, timeout) which is the caller of vm_run(),
  * and with --qmp the control thread (control.h), which takes device locks one at a time and none of the
@@ -25,7 +25,7 @@
 #include "vmm/irq.h"
 #include "vmm/mem.h"
 
-#define VM_MAX_CPUS 2
+#define VM_MAX_CPUS 8
 
 /* Exit statuses of the program; odd ones are the guest's. */
 #define EXIT_GUEST_SHUTDOWN 0
@@ -58,7 +58,8 @@ struct vm {
 	void *backend; /* the CPU backend's own, set by ops->setup */
 	struct cpu *cpus[VM_MAX_CPUS];
 	unsigned cpu_count;
-	bool has_lapic;			   /* set by ops->setup: local APICs in the kernel (split irqchip) */
+	bool has_lapic;	      /* set by ops->setup: there are local APICs, so the machine has an I/O APIC */
+	struct irq_apic apic; /* set by ops->setup: where interrupt messages go */
 	struct chardev *serial, *debugcon; /* opened by vm_create before machine_create; NULL: none */
 	struct machine *machine;
 	struct trace *trace;
@@ -67,6 +68,9 @@ struct vm {
 	/* set by the interrupt controller before the vCPUs run */
 	int (*intr_ack)(void *opaque); /* vector 0..255, or -1: it went away */
 	void *intr_opaque;
+	/* the same of the I/O APIC; NULL: none */
+	void (*ioapic_eoi)(void *opaque, uint8_t vector);
+	void *ioapic_opaque;
 	int wake_fd; /* eventfd: makes the event thread look again */
 	/* atomics, any thread */
 	_Atomic bool intr; /* level of the PIC's INTR output */
@@ -177,6 +181,13 @@ static inline bool vm_intr_pending(const struct vm *vm)
 static inline int vm_intr_ack(struct vm *vm)
 {
 	return vm->intr_ack ? vm->intr_ack(vm->intr_opaque) : -1;
+}
+
+/* A local APIC announces the end of an interrupt that was to be watched. Any vCPU's thread, no lock held. */
+static inline void vm_ioapic_eoi(struct vm *vm, uint8_t vector)
+{
+	if (vm->ioapic_eoi)
+		vm->ioapic_eoi(vm->ioapic_opaque, vector);
 }
 
 #endif

@@ -350,6 +350,46 @@ static void recipe_i8259(struct gen *g)
 	wait_ns(g, upto(g, 3000000));
 }
 
+static void recipe_ioapic(struct gen *g)
+{
+	const uint64_t base = 0xfec00000;
+	unsigned pins[] = {2, 2, 8, 9, 10, 11, 16, 23}, pin = one_in(g, 4) ? upto(g, 24) : pins[upto(g, 8)];
+	uint8_t size = one_in(g, 8) ? (uint8_t)(1u << upto(g, 4)) : 4;
+
+	switch (upto(g, 6)) {
+	case 0: /* an entry */
+	case 1:
+		access_to(g, IO_MMIO, base, 4, true, 0x11 + 2 * pin);
+		access_to(g, IO_MMIO, base + 16, 4, true, any_value(g));
+		access_to(g, IO_MMIO, base, one_in(g, 4) ? 1 : 4, true, 0x10 + 2 * pin);
+		access_to(g, IO_MMIO, base + 16, 4, true,
+			one_in(g, 8) ? any_value(g) : (0x40 + pin) | upto(g, 2) << 15 | (one_in(g, 4) ? 0x10000 : 0));
+		break;
+	case 2: /* as kernels look at it */
+		for (unsigned n = 1 + upto(g, 12); n > 0; n--) {
+			access_to(g, IO_MMIO, base, size <= 4 ? size : 4, true,
+				one_in(g, 4) ? upto(g, 256) : upto(g, 0x40));
+			access_to(g, IO_MMIO, base + 16, size, false, 0);
+		}
+		break;
+	case 3: /* somebody to interrupt: the timer at input 2, soon */
+		out8(g, 0x43, 0x34);
+		out8(g, 0x40, upto(g, 256));
+		out8(g, 0x40, 8);
+		break;
+	case 4: /* an HPET timer at one of its inputs, by edge or level */
+		access_to(g, IO_MMIO, 0xfed00010, 4, true, 1);
+		access_to(g, IO_MMIO, 0xfed00108, 4, true, upto(g, 1000000));
+		access_to(g, IO_MMIO, 0xfed00100, 4, true, 4 | upto(g, 2) << 1 | pin << 9 | upto(g, 2) << 3);
+		access_to(g, IO_MMIO, 0xfed00020, 4, true, upto(g, 8));
+		break;
+	default: /* an index on its own, in front of whatever comes */
+		access_to(g, IO_MMIO, base + (one_in(g, 8) ? upto(g, 4) : 0), 1, true, upto(g, 256));
+		break;
+	}
+	wait_ns(g, upto(g, 3000000));
+}
+
 static void recipe_i8042(struct gen *g)
 {
 	static const uint8_t commands[] = {
@@ -472,6 +512,7 @@ static const struct {
 	{"mc146818", recipe_mc146818},
 	{"i16550", recipe_i16550},
 	{"i8259", recipe_i8259},
+	{"ioapic", recipe_ioapic},
 	{"i8042", recipe_i8042},
 	{"pci", recipe_pci},
 	{"vga", recipe_vga},

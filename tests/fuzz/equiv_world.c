@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * equiv_world.c: the same machine two or three times, in step. Every answer, every change of an interrupt
- * line with its time, INTR, requests for reset and stop, and the state pages must be the same in all.
+ * line with its time, every message to the local APICs, INTR, requests for reset and stop, and the state pages must be the same in all.
  *
  * The machines with programs defer writes to the zones that devices declare, as KVM would, for as long as they may:
  * until the next other access, timer or acknowledge, or until a ring of a few places is full. The model's never do.
@@ -31,10 +31,12 @@
 #define RING_BYTES (sizeof(struct kvm_coalesced_mmio_ring) + RING_ENTRIES * sizeof(struct kvm_coalesced_mmio))
 #define EDGES_MAX 65536 /* in one op; further ones are only counted */
 
+/* Or a message of the I/O APIC. */
 struct edge {
 	uint64_t at_ns;
 	uint8_t irq;
 	bool level;
+	struct irq_msi message; /* all 0: an edge */
 };
 
 /* An input of the interrupt controller, watched. */
@@ -53,6 +55,7 @@ struct member {
 	struct watched_line lines[LINES];
 	struct edge *edges; /* of this op */
 	unsigned edge_count;
+	bool in_service[256]; /* level-triggered vectors that no EOI has ended */
 	/* what defers, by the accel mode none in the model */
 	struct kvm_coalesced_mmio_ring *ring;
 	struct bus_zone zones[BUS_MAX_ZONES];
@@ -79,6 +82,24 @@ int __real_engine_prepare(
 int __wrap_engine_prepare(
 	const struct prog *p, const struct prog_env *env, enum engine_kind kind, struct engine_code **out);
 
+static void note(struct member *m, const struct edge *edge)
+{
+	if (m->edge_count < EDGES_MAX)
+		m->edges[m->edge_count] = *edge;
+	m->edge_count++;
+}
+
+/* The local APICs: take everything, and end it at the next acknowledge. */
+static bool message_take(void *opaque, const struct irq_msi *msg)
+{
+	struct member *m = opaque;
+
+	note(m, &(struct edge){.at_ns = clock_now(&m->vm.clock), .message = *msg});
+	if (msg->data & IRQ_MSI_LEVEL)
+		m->in_service[msg->data & 0xff] = true;
+	return true;
+}
+
 static void line_set(void *opaque, unsigned pin, bool level)
 {
 	struct watched_line *line = opaque;
@@ -86,9 +107,7 @@ static void line_set(void *opaque, unsigned pin, bool level)
 
 	(void)pin;
 	if (line->level != level) {
-		if (m->edge_count < EDGES_MAX)
-			m->edges[m->edge_count] = (struct edge){clock_now(&m->vm.clock), line->irq, level};
-		m->edge_count++;
+		note(m, &(struct edge){.at_ns = clock_now(&m->vm.clock), .irq = line->irq, .level = level});
 		line->level = level;
 	}
 	irq_set(&line->real, level);
@@ -217,6 +236,7 @@ static struct member *member_new(unsigned which, uint64_t start_ns)
 		fprintf(stderr, "equiv: %s\n", err.text);
 		exit(2);
 	}
+	m->vm.apic = (struct irq_apic){.send = message_take, .opaque = m};
 	unlink(path); /* the machine has it open */
 	m->opt.disk = NULL;
 	deferred_set_ring(&m->vm.deferred, m->ring, RING_BYTES);
@@ -258,6 +278,7 @@ void world_reset(struct world *w)
 	drain_all(w);
 	for (unsigned i = 0; i < w->count; i++) {
 		machine_reset(w->members[i]->vm.machine);
+		memset(w->members[i]->in_service, 0, sizeof(w->members[i]->in_service));
 		w->members[i]->edge_count = 0;
 	}
 }
@@ -293,6 +314,13 @@ static bool same_edges(struct world *w, const struct equiv_op *op)
 		for (unsigned k = 0; k < count && k < EDGES_MAX; k++) {
 			const struct edge *x = &a->edges[k], *y = &b->edges[k];
 
+			if (x->at_ns != y->at_ns || x->message.address != y->message.address ||
+				x->message.data != y->message.data)
+				return differ(w, op,
+					"model: message 0x%x at 0x%x at %" PRIu64
+					" ns; machine %u: message 0x%x at 0x%x at %" PRIu64 " ns",
+					x->message.data, x->message.address, x->at_ns, i, y->message.data,
+					y->message.address, y->at_ns);
 			if (x->at_ns != y->at_ns || x->irq != y->irq || x->level != y->level)
 				return differ(w, op,
 					"model: IRQ %u %s at %" PRIu64 " ns; machine %u: IRQ %u %s at %" PRIu64 " ns",
@@ -446,6 +474,16 @@ static bool do_ack(struct world *w)
 		else if (vector != first)
 			return differ(w, NULL, "interrupt acknowledge: vector %d in the model, %d in machine %u", first,
 				vector, i);
+	}
+	for (unsigned i = 0; i < w->count; i++) {
+		struct member *m = w->members[i];
+
+		for (unsigned v = 0; v < 256; v++) {
+			if (!m->in_service[v])
+				continue;
+			m->in_service[v] = false;
+			vm_ioapic_eoi(&m->vm, (uint8_t)v);
+		}
 	}
 	return true;
 }

@@ -30,6 +30,7 @@ extern const uint8_t prog_i8259_start[], prog_i8259_end[];
 extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
 extern const uint8_t prog_i16550_start[], prog_i16550_end[];
 extern const uint8_t prog_i8042_start[], prog_i8042_end[];
+extern const uint8_t prog_ioapic_start[], prog_ioapic_end[];
 extern const uint8_t prog_pci_start[], prog_pci_end[];
 extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
 extern const uint8_t prog_vga_start[], prog_vga_end[];
@@ -269,6 +270,12 @@ static void objects_i16550(void **state)
 	compare_image(IMAGE(i16550));
 }
 
+static void objects_ioapic(void **state)
+{
+	(void)state;
+	compare_image(IMAGE(ioapic));
+}
+
 static void objects_i8042(void **state)
 {
 	(void)state;
@@ -427,7 +434,8 @@ static void test_no_addresses(void **state)
 		{"i8254", prog_i8254_start, prog_i8254_end}, {"mc146818", prog_mc146818_start, prog_mc146818_end},
 		{"pci", prog_pci_start, prog_pci_end}, {"i8042", prog_i8042_start, prog_i8042_end},
 		{"i8259", prog_i8259_start, prog_i8259_end}, {"i16550", prog_i16550_start, prog_i16550_end},
-		{"pmtimer", prog_pmtimer_start, prog_pmtimer_end}, {"vga", prog_vga_start, prog_vga_end}};
+		{"pmtimer", prog_pmtimer_start, prog_pmtimer_end}, {"vga", prog_vga_start, prog_vga_end},
+		{"ioapic", prog_ioapic_start, prog_ioapic_end}};
 	char rights[5];
 
 	(void)state;
@@ -537,6 +545,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(objects_mc146818),
 		cmocka_unit_test(objects_i16550),
 		cmocka_unit_test(objects_i8042),
+		cmocka_unit_test(objects_ioapic),
 		cmocka_unit_test(objects_i8259),
 		cmocka_unit_test(objects_pci),
 		cmocka_unit_test(objects_pmtimer),

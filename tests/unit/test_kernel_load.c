@@ -33,6 +33,7 @@ extern const uint8_t prog_i8259_start[], prog_i8259_end[];
 extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
 extern const uint8_t prog_i16550_start[], prog_i16550_end[];
 extern const uint8_t prog_i8042_start[], prog_i8042_end[];
+extern const uint8_t prog_ioapic_start[], prog_ioapic_end[];
 extern const uint8_t prog_pci_start[], prog_pci_end[];
 extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
 extern const uint8_t prog_vga_start[], prog_vga_end[];
@@ -438,6 +439,12 @@ static void kernel_i16550(void **state)
 	IMAGE(i16550, 0);
 }
 
+static void kernel_ioapic(void **state)
+{
+	(void)state;
+	IMAGE(ioapic, 0);
+}
+
 static void kernel_i8042(void **state)
 {
 	(void)state;
@@ -536,6 +543,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(kernel_mc146818),
 		cmocka_unit_test(kernel_i16550),
 		cmocka_unit_test(kernel_i8042),
+		cmocka_unit_test(kernel_ioapic),
 		cmocka_unit_test(kernel_i8259),
 		cmocka_unit_test(kernel_pci),
 		cmocka_unit_test(kernel_pmtimer),

@@ -96,8 +96,8 @@ static const struct bad table[] = {
 	{"--mem -1M", "not a size: write for example 64M"}, {"--mem 64MB", "not a size"}, {"--mem M", "not a size"},
 	{"--mem 99999999999999999999G", "not a size"},
 	{"--mem 18014398509481984K", "1M to 3G"}, /* 2^54 K overflows to 0 */
-	{"--mem 64M --mem 32M", "--mem: is given twice"}, {"--cpus 0", "1 or 2"}, {"--cpus 3", "1 or 2"},
-	{"--cpus 11", "1 or 2"}, {"--cpus two", "1 or 2"}, {"--cpu intel", "none of auto, kvm, soft, script=FILE"},
+	{"--mem 64M --mem 32M", "--mem: is given twice"}, {"--cpus 0", "1 to 8"}, {"--cpus 9", "1 to 8"},
+	{"--cpus 11", "1 to 8"}, {"--cpus two", "1 to 8"}, {"--cpu intel", "none of auto, kvm, soft, script=FILE"},
 	{"--cpu script", "none of auto, kvm, soft, script=FILE"},
 	{"--cpu script=", "none of auto, kvm, soft, script=FILE"},
 	{"--cpu script=DIR/nothing", "--cpu script: cannot open"},

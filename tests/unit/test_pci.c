@@ -48,7 +48,7 @@ static int make(void **state, bool has_bios)
 	r->pci = pci_create(&r->board.bus, &r->board.clock, board_line(&r->board, RESET));
 	r->bridge = i440fx_create(&r->board.clock, r->pci, &r->mem, has_bios);
 	r->pm = piix4_pm_create(&r->board.bus, &r->board.clock, &(struct piix4_pm_config){.opaque = NULL});
-	r->piix = piix3_create(&r->board.clock, r->pci, r->pm);
+	r->piix = piix3_create(&r->board.clock, r->pci, r->pm, NULL);
 	assert_true(r->pci && r->bridge && r->pm && r->piix);
 	reset_all(r);
 	*state = r;

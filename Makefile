@@ -223,7 +223,7 @@ $(BUILD)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
 GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
 	-mgeneral-regs-only -Wall -Wextra -Werror -Itests/guest
 GUESTS := regbench smp_hpet
-GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/vga.img $(BUILD)/guest/resets.bin $(BUILD)/guest/clocks.bin $(BUILD)/guest/guest_exit
+GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/vga.img $(BUILD)/guest/resets.bin $(BUILD)/guest/clocks.bin $(BUILD)/guest/guest_exit $(BUILD)/guest/guest_tool
 
 .PHONY: guests
 guests: $(GUEST_BINS) $(TEST_PROG_OBJS)
@@ -246,7 +246,7 @@ $(BUILD)/guest/smp_hpet.o: tests/guest/smp_hpet.c tests/guest/guest.h
 $(BUILD)/guest/smp_hpet.elf: $(BUILD)/guest/start64.o $(BUILD)/guest/smp_hpet.o tests/guest/guest.ld
 	ld -m elf_x86_64 --oformat elf64-x86-64 -z noexecstack -T tests/guest/guest.ld -o $@ $(filter %.o,$^)
 # For Linux guests in the nested bed.
-$(BUILD)/guest/guest_exit: tests/nested/guest_exit.c
+$(BUILD)/guest/guest_exit $(BUILD)/guest/guest_tool: $(BUILD)/guest/%: tests/nested/%.c
 	@mkdir -p $(@D)
 	$(CC) -Os -Wall -Wextra -Werror -static -s -o $@ $<
 $(BUILD)/guest/grub.img: scripts/grub-image.sh tests/guest/grub.cfg

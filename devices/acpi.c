@@ -186,9 +186,8 @@ static uint32_t add_madt(struct acpi_tables *t, const struct acpi_config *c)
 {
 	const unsigned level_high = 0x0d;
 	const uint16_t levels = (uint16_t)(c->pirq_to | 1u << c->sci);
-	uint32_t overrides = c->has_ioapic ? 1 + (uint32_t)__builtin_popcount(levels) : 0;
-	uint32_t at =
-		add_sdt(t, "APIC", 3, HEADER_BYTES + 8 + 8 * c->cpus + (c->has_ioapic ? 12 : 0) + 10 * overrides + 6);
+	uint32_t overrides = 1 + (uint32_t)__builtin_popcount(levels);
+	uint32_t at = add_sdt(t, "APIC", 3, HEADER_BYTES + 8 + 8 * c->cpus + 12 + 10 * overrides + 6);
 	uint8_t *p = t->bytes + at;
 
 	put(p + 36, ACPI_LAPIC_BASE, 4);
@@ -199,16 +198,14 @@ static uint32_t add_madt(struct acpi_tables *t, const struct acpi_config *c)
 		p[2] = p[3] = (uint8_t)i;
 		put(p + 4, 1, 4);
 	}
-	if (c->has_ioapic) { /* 5.2.12.3 */
-		p[0] = 1;
-		p[1] = 12;
-		p[2] = (uint8_t)c->cpus; /* its id; 0, 1, ... are the local APICs' */
-		put(p + 4, ACPI_IOAPIC_BASE, 4);
-		p = put_override(p + 12, 0, 2, 0);
-		for (unsigned irq = 0; irq < 16; irq++) {
-			if (levels >> irq & 1)
-				p = put_override(p, irq, irq, level_high);
-		}
+	p[0] = 1; /* 5.2.12.3 */
+	p[1] = 12;
+	p[2] = (uint8_t)c->cpus; /* its id; 0, 1, ... are the local APICs' */
+	put(p + 4, ACPI_IOAPIC_BASE, 4);
+	p = put_override(p + 12, 0, 2, 0);
+	for (unsigned irq = 0; irq < 16; irq++) {
+		if (levels >> irq & 1)
+			p = put_override(p, irq, irq, level_high);
 	}
 	p[0] = 4; /* 5.2.12.7: every processor's LINT1 is NMI */
 	p[1] = 6;
@@ -253,7 +250,7 @@ void acpi_build(const struct acpi_config *c, struct acpi_tables *t)
 	facs = add_facs(t);
 	dsdt = add_dsdt(t, c);
 	tables[count++] = add_fadt(t, c, facs, dsdt);
-	if (c->has_apic)
+	if (c->has_apic && c->has_ioapic)
 		tables[count++] = add_madt(t, c);
 	if (c->has_hpet)
 		tables[count++] = add_hpet(t);

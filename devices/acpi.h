@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * acpi.h: the ACPI tables ([ACPI] 4.0a) that describe the machine: RSDP, RSDT, XSDT, FADT, FACS, DSDT, HPET and, with
- * local APICs, MADT; and the Intel MP table ([MP] 1.4). All a function of struct acpi_config.
+ * APICs, MADT; and the Intel MP table ([MP] 1.4). All a function of struct acpi_config.
  *
  * The tables are built as if they were loaded at address 0, with a list of what depends on where they really are: pointers
  * and checksums. acpi_link() works the list off for a place in memory; for a BIOS, acpi_loader_script() turns it into
@@ -18,8 +18,11 @@
 
 struct acpi_config {
 	unsigned cpus; /* their local APIC ids are 0, 1, ... */
-	bool has_apic; /* local APICs; without them neither MADT nor MP table */
-	bool has_ioapic;
+	/*
+	 * Local APICs, and an I/O APIC; without both there is neither MADT nor MP table, and guests use the 8259s. (A MADT with
+	 * local APICs alone makes Linux turn the 8259s' way to the processor off.)
+	 */
+	bool has_apic, has_ioapic;
 	bool has_hpet;
 	bool has_vga;
 	uint16_t pm_base;

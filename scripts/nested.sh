@@ -102,7 +102,10 @@ prepare() {
 	rm -rf "$bed/guest"
 	mkdir -p "$bed/guest"/{bin,dev,proc,sys,tmp}
 	cp "$bed/root/bin/busybox" "$bed/guest/bin/"
-	cp "$build/guest/guest_exit" "$bed/guest/bin/" || die "$build/guest/guest_exit is missing: make guests"
+	cp "$build/guest/guest_exit" "$build/guest/guest_tool" "$bed/guest/bin/" ||
+		die "$build/guest/guest_exit or guest_tool is missing: make guests"
+	xz -dc "$bed/root/lib/modules/$release/kernel/drivers/acpi/button.ko.xz" >"$bed/guest/button.ko" ||
+		die "cannot unpack the module button"
 	cp tests/nested/guest_init.sh "$bed/guest/init"
 	pack "$bed/guest" "$bed/initramfs/hotreg/guest.gz"
 }

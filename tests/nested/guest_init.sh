@@ -1,15 +1,56 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: BSD-2-Clause
 # guest_init.sh: the first process of a Linux guest in the nested bed. Says what it finds, then does what do= on the
-# kernel command line says: nothing more, or reset (the machine starts again). Ends the VM by the debug exit port.
+# kernel command line says: nothing more, reset (the machine starts again), interrupts (shows them), or cycle: on the first boot
+# it reads the time by each clock source and reboots, on the second one it waits for the power button and turns the power
+# off. Otherwise it ends the VM by the debug exit port.
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-echo "guest: init reached, $(nproc) cpus, clocksource $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+clocks=/sys/devices/system/clocksource/clocksource0
+echo "guest: init reached, $(nproc) cpus, clocksource $(cat $clocks/current_clocksource)"
+
+# The boot counter is a byte of CMOS memory that nobody else uses; it survives resets, and is 0 at power-on.
+BOOTS=0x50
+
+first_boot() {
+	dmesg | grep -E 'ACPI: (PM-Timer|HPET id|PM: )' | sed 's/^[^A]*/guest: /'
+	for c in hpet acpi_pm tsc; do
+		echo $c >$clocks/current_clocksource
+		[ "$(cat $clocks/current_clocksource)" = $c ] || { echo "guest: no clocksource $c"; guest_exit 2; }
+		echo "guest: $c: $(guest_tool clock 500)"
+	done
+	guest_tool cmos $BOOTS 1
+	reboot -f
+}
+
+pressed() { # how often the power button's event has been handled
+	sed 's/^ *\([0-9]*\).*/\1/' /sys/firmware/acpi/interrupts/ff_pwr_btn
+}
+
+second_boot() {
+	insmod /button.ko || guest_exit 3
+	echo "guest: waiting for the power button"
+	for n in $(seq 600); do
+		[ "$(pressed)" = 0 ] || break
+		sleep 0.1
+	done
+	[ "$(pressed)" = 1 ] || guest_exit 4
+	echo "guest: power button"
+	poweroff -f
+}
+
 case $(cat /proc/cmdline) in
 *do=reset*) reboot -f ;;
 *do=interrupts*) cat /proc/interrupts ;;
+*do=cycle*)
+	case $(guest_tool cmos $BOOTS) in
+	0) first_boot ;;
+	1) second_boot ;;
+	esac
+	sleep 60 # reboot and poweroff return at once
+	;;
 esac
 guest_exit 0

@@ -21,7 +21,6 @@ enum engine_kind {
 	ENGINE_JIT, /* or fail */
 };
 
-/* The head is what machine code knows of it: see jit.c. */
 struct engine_code {
 	uint64_t (*run)(void *ctx, const struct engine_code *code);
 	uint64_t (*time)(const struct prog_env *env); /* helper 5 for this env */

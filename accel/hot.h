@@ -50,17 +50,31 @@ struct accel_hot_cpu {
 	_Atomic uint64_t vain;
 };
 
-/* The head of a struct accel_slot. Loads that wait for one another are what is slow here, so there are few such steps. */
+/*
+ * What this way has to know of a slot. A slot begins with one; the bus has another one of the same slot where its look-up
+ * ends, since loads that wait for one another are what is slow here.
+ */
 struct accel_hot {
-	_Alignas(128) _Atomic(const struct accel_hot_prog *) current;
-	uint32_t *seq;	    /* the page's sequence word; constant after init, like all that follows */
-	uint32_t cpu_count; /* vCPUs that may take this way: 0 without membarrier(2) */
+	_Atomic(const struct accel_hot_prog *) current;
+	uint32_t *seq;		 /* the page's sequence word; constant after init, like all that follows */
+	struct accel_slot *slot; /* NULL: none */
+	struct accel_hot *next;	 /* of the same slot; its lock */
+	uint32_t cpu_count;	 /* vCPUs that may take this way: 0 without membarrier(2) */
 };
+
+/*
+ * Makes *hot one of the slot's, all of which have the same program but for the moment in which it is replaced;
+ * and makes it none's. No vCPU runs. A slot that is freed leaves it without a program.
+ */
+void accel_hot_join(struct accel_slot *slot, struct accel_hot *hot);
+void accel_hot_leave(struct accel_hot *hot);
 
 /* The vCPUs' parts lie in front of the slot, the first one last: no pointer to them has to be loaded. */
 static inline struct accel_hot_cpu *accel_hot_cpu(const struct accel_slot *slot, uint32_t vcpu)
 {
-	return (struct accel_hot_cpu *)slot - 1 - vcpu;
+	struct accel_hot_cpu *const end = (struct accel_hot_cpu *)slot - vcpu;
+
+	return end - 1;
 }
 
 static inline uint32_t page_seq_load(const uint32_t *seq)
@@ -120,33 +134,32 @@ static inline void accel_hot_add(_Atomic uint64_t *counter, unsigned by, memory_
 #endif
 }
 
-/* Whether accel_hot_run() may be used on the slot. */
-static inline bool accel_hot_ready(const struct accel_slot *slot)
+/* Whether accel_hot_run() may be used. */
+static inline bool accel_hot_ready(const struct accel_hot *hot)
 {
-	return ((const struct accel_hot *)slot)->cpu_count > 0;
+	return hot->slot && hot->cpu_count > 0;
 }
 
 /* accel_run(), for an io->size of 1, 2, 4 or 8, and an io->vcpu that the slot was made for. */
-static inline int accel_hot_run(struct accel_slot *slot, struct hr_io *io)
+static inline int accel_hot_run(struct accel_hot *hot, struct hr_io *io)
 {
-	struct accel_hot_cpu *cpu = accel_hot_cpu(slot, io->vcpu);
-	uint32_t *const page_seq = ((struct accel_hot *)slot)->seq;
+	struct accel_hot_cpu *cpu = accel_hot_cpu(hot->slot, io->vcpu);
 	const struct accel_hot_prog *prog;
 	uint64_t verdict;
 	uint32_t seq;
 
 	accel_hot_add(&cpu->inside, 1, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst); /* see slot_enter() */
-	prog = atomic_load_explicit(&((struct accel_hot *)slot)->current, memory_order_acquire);
-	seq = page_seq_load(page_seq);
+	prog = atomic_load_explicit(&hot->current, memory_order_acquire);
+	seq = page_seq_load(hot->seq);
 	if (unlikely((seq | prog->odd) & 1))
-		return accel_hot_rest(slot, io, ACCEL_HOT_NOT_RUN);
+		return accel_hot_rest(hot->slot, io, ACCEL_HOT_NOT_RUN);
 	io->result = 0;
 	verdict = prog->run(io, prog->code);
-	if (unlikely(!page_seq_unchanged(page_seq, seq)))
-		return accel_hot_rest(slot, io, ACCEL_HOT_TORN);
+	if (unlikely(!page_seq_unchanged(hot->seq, seq)))
+		return accel_hot_rest(hot->slot, io, ACCEL_HOT_TORN);
 	if (unlikely(verdict != HR_ANSWER))
-		return accel_hot_rest(slot, io, verdict);
+		return accel_hot_rest(hot->slot, io, verdict);
 	accel_hot_mask(io);
 	accel_hot_add(&cpu->inside, 1, memory_order_release);
 	return HR_ANSWER;

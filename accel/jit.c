@@ -2,7 +2,7 @@
 /*
  * jit.c: x86-64 code for each kind of instruction of insn.def (arithmetic: jit_alu.c). The code does what the interpreter
  * does and checks nothing, since it was verified; it contains no address of the host but
- * those of maps: what it calls stands in the struct engine_code that it is called with.
+ * those of maps: what it calls stands in a struct jit_data in the page in front of it.
  *
  * Written in passes: jumps begin short and become long where they have to, until none does.
  */
@@ -118,14 +118,17 @@ static void compare_x(struct jit *j)
 
 static int compare_and_jump(struct jit *j, void (*compare)(struct jit *j))
 {
+	const enum x86_cond holds = cond_of(j->desc->op);
+	/* the opposite of a condition differs in the lowest bit */
+	const enum x86_cond cond = j->info->is_inverted ? (enum x86_cond)(holds ^ 1) : holds;
 	const size_t start = j->b.len;
 
 	compare(j);
-	jump_to(j, cond_of(j->desc->op));
+	jump_to(j, cond);
 	if (crosses_line(j, start)) {
 		pad_to_line(j, start);
 		compare(j);
-		jump_to(j, cond_of(j->desc->op));
+		jump_to(j, cond);
 	}
 	return 0;
 }
@@ -143,17 +146,12 @@ static int jit_write_JMP_X(struct jit *j)
 static void prologue(struct jit *j, const struct jit_func *f)
 {
 	struct x86_buf *b = &j->b;
-	const bool is_entry = f->start == 0;
 
-	if (is_entry)
+	if (f->start == 0)
 		x86_endbr(b);
 	for (unsigned r = 6; r <= 9; r++) {
 		if (f->saved >> r & 1)
 			x86_push(b, jit_regs[r]);
-	}
-	if (is_entry && j->plan.needs_code) {
-		x86_push(b, X86_CODE);
-		x86_mov_rr(b, 64, X86_CODE, RSI);
 	}
 	if (f->alloc_bytes)
 		x86_alu_ri(b, X86_SUB, 64, RSP, (int32_t)f->alloc_bytes);
@@ -166,8 +164,6 @@ static int jit_write_RETURN(struct jit *j)
 
 	if (f->alloc_bytes)
 		x86_alu_ri(b, X86_ADD, 64, RSP, (int32_t)f->alloc_bytes);
-	if (f->start == 0 && j->plan.needs_code)
-		x86_pop(b, X86_CODE);
 	for (unsigned r = 9; r >= 6; r--) {
 		if (f->saved >> r & 1)
 			x86_pop(b, jit_regs[r]);
@@ -200,12 +196,55 @@ static int jit_write_JUMP32(struct jit *j)
 	return jit_write_JUMP(j);
 }
 
+/* An address of a map's. */
+static void load_address(struct jit *j, enum x86_reg dst, uint64_t address)
+{
+	if (address > UINT32_MAX && jit_reaches(&j->plan, address))
+		x86_lea(&j->b, 64, dst, (struct x86_mem){.is_rip = true, .disp = (int64_t)address});
+	else
+		x86_mov_ri(&j->b, dst, address);
+}
+
+/* r0 = prog_array_lookup(array, r2) */
+static void look_up_known(struct jit *j, const struct prog_array *array)
+{
+	struct x86_buf *b = &j->b;
+	size_t to_null, done;
+
+	x86_load(b, 32, RAX, x86_at(X86_R2, 0));
+	if (array->entries > INT32_MAX) {
+		x86_mov_ri(b, X86_TMP1, array->entries);
+		x86_alu_rr(b, X86_CMP, 32, RAX, X86_TMP1);
+	} else {
+		x86_alu_ri(b, X86_CMP, 32, RAX, (int32_t)array->entries);
+	}
+	to_null = x86_jump_ahead(b, X86_AE);
+	load_address(j, X86_TMP1, (uint64_t)(uintptr_t)array->base);
+	if (array->stride > INT32_MAX) {
+		x86_mov_ri(b, X86_TMP2, array->stride);
+		x86_imul_rr(b, 64, RAX, X86_TMP2);
+	} else if (array->stride & (array->stride - 1)) {
+		x86_imul_rri(b, 64, RAX, RAX, (int32_t)array->stride);
+	} else {
+		x86_shift_ri(b, X86_SHL, 64, RAX, (unsigned)__builtin_ctz(array->stride));
+	}
+	x86_alu_rr(b, X86_ADD, 64, RAX, X86_TMP1);
+	done = x86_jump_ahead(b, X86_ALWAYS);
+	x86_land(b, to_null);
+	x86_mov_ri(b, RAX, 0);
+	x86_land(b, done);
+}
+
 /* r0 = prog_array_lookup(r1, r2) */
 static void look_up(struct jit *j)
 {
 	struct x86_buf *b = &j->b;
 	size_t to_null, done;
 
+	if (j->info->map) {
+		look_up_known(j, &j->plan.env->array[j->info->map - 1]);
+		return;
+	}
 	x86_load(b, 32, RAX, x86_at(X86_R2, 0));
 	x86_alu_rm(b, X86_CMP, 32, RAX, x86_at(X86_R1, offsetof(struct prog_array, entries)));
 	to_null = x86_jump_ahead(b, X86_AE);
@@ -229,13 +268,13 @@ static int jit_write_CALL_HELPER(struct jit *j)
 
 		x86_mov_ri(&j->b, RDI, CLOCK_MONOTONIC);
 		x86_mov_rr(&j->b, 64, RSI, RSP);
-		x86_call_mem(&j->b, x86_at(X86_CODE, offsetof(struct engine_code, host_clock)));
+		x86_call_mem(&j->b, jit_data_at(j, offsetof(struct jit_data, host_clock)));
 		x86_imul_rmi(&j->b, 64, RAX, sec, HR_NSEC_PER_SEC);
 		x86_alu_rm(&j->b, X86_ADD, 64, RAX, x86_at(RSP, offsetof(struct timespec, tv_nsec)));
 		return 0;
 	}
-	x86_load(&j->b, 64, RDI, x86_at(X86_CODE, offsetof(struct engine_code, env)));
-	x86_call_mem(&j->b, x86_at(X86_CODE, offsetof(struct engine_code, time)));
+	x86_load(&j->b, 64, RDI, jit_data_at(j, offsetof(struct jit_data, env)));
+	x86_call_mem(&j->b, jit_data_at(j, offsetof(struct jit_data, time)));
 	return 0;
 }
 
@@ -257,14 +296,8 @@ static int jit_write_IMM64(struct jit *j)
 
 static int jit_write_MAP_ADDR(struct jit *j)
 {
-	const uint64_t address = jit_map_address(&j->plan, j->pc);
-
-	if (j->info->is_folded)
-		return 0;
-	if (address > UINT32_MAX && jit_reaches(&j->plan, address))
-		x86_lea(&j->b, 64, jit_dst(j), (struct x86_mem){.is_rip = true, .disp = (int64_t)address});
-	else
-		x86_mov_ri(&j->b, jit_dst(j), address);
+	if (!j->info->is_folded)
+		load_address(j, jit_dst(j), jit_map_address(&j->plan, j->pc));
 	return 0;
 }
 
@@ -273,7 +306,9 @@ static int jit_write_MAP(struct jit *j)
 {
 	const size_t at = offsetof(struct prog_env, array) + (size_t)j->insn->imm * sizeof(struct prog_array);
 
-	x86_load(&j->b, 64, jit_dst(j), x86_at(X86_CODE, offsetof(struct engine_code, env)));
+	if (j->info->is_folded)
+		return 0;
+	x86_load(&j->b, 64, jit_dst(j), jit_data_at(j, offsetof(struct jit_data, env)));
 	x86_alu_ri(&j->b, X86_ADD, 64, jit_dst(j), (int32_t)at);
 	return 0;
 }
@@ -517,6 +552,7 @@ static uint64_t data_address(const struct prog *p, const struct prog_env *env)
 
 int jit_prepare(const struct prog *p, const struct prog_env *env, unsigned features, struct engine_code *code)
 {
+	const struct jit_data data = {code->time, code->host_clock, env};
 	struct jit j = {.features = features};
 	struct jit_mem mem = {0};
 	int rc = jit_plan_prog(&j.plan, p, env, code->host_clock != NULL);
@@ -534,11 +570,12 @@ int jit_prepare(const struct prog *p, const struct prog_env *env, unsigned featu
 	if (!j.b.code || !j.at || !j.func_at)
 		goto out;
 	j.b.address = j.plan.text_first = (uint64_t)(uintptr_t)jit_mem_text(&mem);
+	j.data = (uint64_t)(uintptr_t)jit_mem_data(&mem);
 	j.plan.text_last = j.plan.text_first + j.b.room;
 	jit_plan_code(&j.plan);
 	rc = write_text(&j);
 	if (!rc)
-		rc = jit_mem_commit(&mem, j.b.code, j.b.len);
+		rc = jit_mem_commit(&mem, &data, sizeof(data), j.b.code, j.b.len);
 	if (rc)
 		goto out;
 	code->text = jit_mem_text(&mem);

@@ -6,11 +6,21 @@
 #ifndef ACCEL_JIT_CODE_H
 #define ACCEL_JIT_CODE_H
 
+#include <time.h>
+
 #include "accel/jit_plan.h"
 #include "accel/jit_x86.h"
 
+/* What lies in the page in front of the code. */
+struct jit_data {
+	uint64_t (*time)(const struct prog_env *env);
+	int (*host_clock)(clockid_t clock, struct timespec *ts);
+	const struct prog_env *env;
+};
+
 struct jit {
 	struct jit_plan plan;
+	uint64_t data; /* address of the struct jit_data */
 	struct x86_buf b;
 	unsigned features;
 	size_t *at; /* offset of the code of each slot; [insn_count]: of the end */
@@ -55,6 +65,12 @@ static inline struct x86_mem jit_mem_operand(const struct jit *j, unsigned base)
 	if (base == 10)
 		return x86_at(RSP, (int32_t)j->func->frame_offset + j->insn->off);
 	return x86_at(jit_regs[base], j->insn->off);
+}
+
+/* A field of the struct jit_data. */
+static inline struct x86_mem jit_data_at(const struct jit *j, size_t offset)
+{
+	return (struct x86_mem){.is_rip = true, .disp = (int64_t)(j->data + offset)};
 }
 
 static inline bool jit_is_live(const struct jit *j, unsigned reg)

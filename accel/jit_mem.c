@@ -10,6 +10,7 @@
 
 #include "accel/jit_mem.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -31,7 +32,7 @@ int jit_mem_reserve(size_t bytes, uint64_t near, struct jit_mem *mem)
 	uint8_t *hint = NULL;
 
 	mem->page = (size_t)sysconf(_SC_PAGESIZE);
-	mem->mapped = round_up(bytes, mem->page) + 2 * mem->page;
+	mem->mapped = round_up(bytes, mem->page) + 3 * mem->page;
 	/* a hint, no more: taken if it is free */
 	if (near > 2 * mem->mapped)
 		hint = (uint8_t *)(uintptr_t)((near - mem->mapped) / mem->page * mem->page);
@@ -69,9 +70,21 @@ static int code_file(void)
 	return fd < 0 ? -errno : fd;
 }
 
-int jit_mem_commit(struct jit_mem *mem, const void *code, size_t bytes)
+/* No code sees this page before it is as it stays. */
+static int put_data(const struct jit_mem *mem, const void *data, size_t bytes)
 {
-	size_t len = round_up(bytes, mem->page), used = len + 2 * mem->page;
+	uint8_t *page = jit_mem_data(mem);
+
+	assert(bytes <= mem->page);
+	if (mprotect(page, mem->page, PROT_READ | PROT_WRITE))
+		return -errno;
+	memcpy(page, data, bytes);
+	return mprotect(page, mem->page, PROT_READ) ? -errno : 0;
+}
+
+int jit_mem_commit(struct jit_mem *mem, const void *data, size_t data_bytes, const void *code, size_t bytes)
+{
+	size_t len = round_up(bytes, mem->page), used = len + 3 * mem->page;
 	uint8_t trap[256];
 	int fd = code_file();
 	int rc;
@@ -79,7 +92,9 @@ int jit_mem_commit(struct jit_mem *mem, const void *code, size_t bytes)
 	if (fd < 0)
 		return fd;
 	memset(trap, 0xcc, sizeof(trap)); /* int3 behind the code */
-	rc = write_all(fd, code, bytes);
+	rc = put_data(mem, data, data_bytes);
+	if (!rc)
+		rc = write_all(fd, code, bytes);
 	for (size_t at = bytes; !rc && at < len; at += sizeof(trap))
 		rc = write_all(fd, trap, len - at < sizeof(trap) ? len - at : sizeof(trap));
 	if (!rc && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))

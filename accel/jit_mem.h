@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * jit_mem.h: memory that code runs from: never writable while it is executable, a page without any
- * access right at both ends. Between jit_mem.c and jit.c.
+ * access right at both ends. In front of the code lies a page that is only read: the addresses that code must not contain.
+ * Between jit_mem.c and jit.c.
  */
 #ifndef ACCEL_JIT_MEM_H
 #define ACCEL_JIT_MEM_H
@@ -23,10 +24,19 @@ void jit_mem_free(const struct jit_mem *mem);
 
 static inline uint8_t *jit_mem_text(const struct jit_mem *mem)
 {
+	return mem->base + 2 * mem->page;
+}
+
+/* Less than a page of data for the code, at a fixed distance from it. */
+static inline uint8_t *jit_mem_data(const struct jit_mem *mem)
+{
 	return mem->base + mem->page;
 }
 
-/* Puts the code there, readable and executable, and gives back what is not needed. 0 or -errno; it stays reserved. */
-int jit_mem_commit(struct jit_mem *mem, const void *code, size_t bytes);
+/*
+ * Puts the data there, readable, and the code, readable and executable, and gives back what is not needed. 0 or -errno;
+ * it stays reserved.
+ */
+int jit_mem_commit(struct jit_mem *mem, const void *data, size_t data_bytes, const void *code, size_t bytes);
 
 #endif

@@ -148,10 +148,8 @@ static int check_references(struct jit_plan *plan, const struct bpf_insn *insn, 
 
 	switch (desc->kind) {
 	case KIND_CALL_HELPER:
-		if (insn->imm == HELPER_KTIME_GET_NS) {
-			plan->needs_code = true;
+		if (insn->imm == HELPER_KTIME_GET_NS)
 			return 0;
-		}
 		for (uint32_t i = 0; i < plan->prog->map_count && insn->imm == HELPER_MAP_LOOKUP_ELEM; i++) {
 			if (plan->env->array[i].base)
 				return 0;
@@ -160,7 +158,6 @@ static int check_references(struct jit_plan *plan, const struct bpf_insn *insn, 
 	case KIND_MAP_ADDR:
 		return is_map && plan->env->map_base[insn->imm] ? 0 : -EINVAL;
 	case KIND_MAP:
-		plan->needs_code = true;
 		return is_map && plan->env->array[insn->imm].base && insn[1].imm == 0 ? 0 : -EINVAL;
 	default:
 		return 0;
@@ -244,7 +241,7 @@ static void scan_insn(struct jit_plan *plan, struct jit_func *f, uint32_t pc)
  */
 static void lay_frame(const struct jit_plan *plan, struct jit_func *f)
 {
-	f->pushed = (uint32_t)__builtin_popcount(f->saved) + (f->start == 0 && plan->needs_code);
+	f->pushed = (uint32_t)__builtin_popcount(f->saved);
 	if (f->is_escaping)
 		f->stack_bytes = PROG_STACK_BYTES;
 	f->stack_bytes = (f->stack_bytes + 7) / 8 * 8;
@@ -380,6 +377,31 @@ static void fold_address(struct jit_plan *plan, uint32_t pc)
 	plan->insns[pc].is_folded = !is_needed;
 }
 
+/*
+ * The same for a map: straight to where it is looked up, which then has its length and place as constants. That call
+ * takes all that the register had.
+ */
+static void fold_map(struct jit_plan *plan, uint32_t pc)
+{
+	const uint16_t reg = REG(plan->prog->insns[pc].dst_reg);
+
+	for (uint32_t at = pc + 2; at < plan->prog->insn_count; at += plan->insns[at].desc->slots) {
+		const struct bpf_insn *insn = &plan->prog->insns[at];
+		struct jit_insn *in = &plan->insns[at];
+
+		if (in->is_target || in->func != plan->insns[pc].func)
+			return;
+		if (in->desc->kind == KIND_CALL_HELPER && insn->imm == HELPER_MAP_LOOKUP_ELEM && reg == REG(1)) {
+			in->map = (uint8_t)(plan->prog->insns[pc].imm + 1);
+			plan->insns[pc].is_folded = true;
+			return;
+		}
+		if ((reads(insn, in->desc) | writes(insn, in->desc)) & reg || is_jump(in->desc->kind) ||
+			in->desc->kind == KIND_RETURN)
+			return;
+	}
+}
+
 /* ---- pairs ---- */
 
 static bool is_signed(enum insn_op op)
@@ -448,13 +470,35 @@ static unsigned pair_of(const struct jit_plan *plan, uint32_t pc)
 	return PAIR_NONE;
 }
 
+/* "if it holds, over the jump" is one jump if it does not hold. A jump to the end is the end itself: see RETURN. */
+static void join_jumps(struct jit_plan *plan, uint32_t pc)
+{
+	struct jit_insn *in = &plan->insns[pc], *next = in + 1;
+
+	if (!is_condition(in->desc->kind) || in->target != pc + 2 || !next->desc || next->is_target ||
+		(next->desc->kind != KIND_JUMP && next->desc->kind != KIND_JUMP32) ||
+		plan->insns[next->target].desc->kind == KIND_RETURN)
+		return;
+	in->is_inverted = true;
+	in->target = next->target;
+	next->is_done = true;
+}
+
 void jit_plan_code(struct jit_plan *plan)
 {
 	const uint32_t count = plan->prog->insn_count;
 
 	for (uint32_t pc = 0; pc < count; pc++) {
-		if (plan->insns[pc].desc && plan->insns[pc].desc->kind == KIND_MAP_ADDR)
+		const struct insn_desc *desc = plan->insns[pc].desc;
+
+		if (desc && desc->kind == KIND_MAP_ADDR)
 			fold_address(plan, pc);
+		else if (desc && desc->kind == KIND_MAP)
+			fold_map(plan, pc);
+	}
+	for (uint32_t pc = 0; pc + 1 < count; pc++) {
+		if (plan->insns[pc].desc)
+			join_jumps(plan, pc);
 	}
 	for (uint32_t pc = 0; pc + 1 < count; pc++) {
 		struct jit_insn *in = &plan->insns[pc], *next = in + 1;
@@ -462,7 +506,7 @@ void jit_plan_code(struct jit_plan *plan)
 		if (!in->desc || in->is_done || !next->desc || next->is_target || in->func != next->func)
 			continue;
 		in->pair = (uint8_t)pair_of(plan, pc);
-		next->is_done = in->pair != PAIR_NONE;
+		next->is_done |= in->pair != PAIR_NONE;
 	}
 }
 

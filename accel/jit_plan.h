@@ -35,9 +35,12 @@ struct jit_insn {
 	uint8_t func;
 	bool is_target; /* of a jump */
 	bool is_long;	/* the jump needs four bytes of distance */
-	bool is_folded; /* MAP_ADDR: no code, all uses name the address; memory: that address is `address` */
-	bool is_done;	/* second of a pair */
+	/* MAP, MAP_ADDR: no code, all uses name the map or the address; memory: that address is `address` */
+	bool is_folded;
+	bool is_inverted; /* the jump goes, where its condition does not hold, to where the jump behind it goes */
+	bool is_done;	  /* second of a pair */
 	uint8_t pair;	/* enum jit_pair */
+	uint8_t map;	/* looking up: 1 + index of the only map that it can be, 0: not known */
 	uint64_t address;
 };
 
@@ -60,7 +63,6 @@ struct jit_plan {
 	struct jit_func funcs[PROG_MAX_FUNCS];
 	uint32_t func_count;
 	bool has_host_clock;		/* helper 5 calls the host's clock_gettime() itself, a struct timespec at rsp */
-	bool needs_code;		/* X86_CODE holds the struct engine_code */
 	uint64_t text_first, text_last; /* where the code will lie, at most */
 };
 

@@ -17,7 +17,7 @@ enum x86_reg { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R1
 /*
  * Where r0 to r9 live. r0 is the host's result, r1 to r5 lie in registers that a call may destroy, as eBPF has it,
  * r6 to r9 in ones that it keeps. r10 needs none: it is always at a known distance above rsp. R9 to R11 are
- * scratch; R13 holds the struct engine_code in programs that call helpers; R12 is not used.
+ * scratch; R12 and R13, which are longer to encode, are not used.
  */
 #define X86_R0 RAX
 #define X86_R1 RDI
@@ -29,7 +29,6 @@ enum x86_reg { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R1
 #define X86_R7 RBP
 #define X86_R8 R14
 #define X86_R9 R15
-#define X86_CODE R13
 #define X86_TMP1 R11
 #define X86_TMP2 R10
 #define X86_TMP3 R9

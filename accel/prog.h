@@ -138,7 +138,7 @@ static inline void *prog_array_lookup(const struct prog_array *array, const void
 
 /*
  * Where a program's maps are, and what time it is, for one attachment (or for one shadow run).
- * map_base is read when code is prepared; array at each call of helper 1 and the time fields at
+ * map_base and array are read when code is prepared or at a call of helper 1, the time fields at
  * each call of helper 5, so the env must outlive the code prepared with it and frozen_ns may
  * change between runs. prog_env_set_map() fills both map fields.
  */

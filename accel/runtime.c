@@ -85,6 +85,7 @@ int accel_slot_new(struct accel_page *page, const struct accel_clock *clock, uns
 	slot->allow = allow;
 	slot->shadow_diff = -1;
 	atomic_init(&slot->eventfd, -1);
+	slot->hot.slot = slot;
 	slot->hot.seq = &page->data->seq;
 	slot->none.odd = 1;
 	atomic_init(&slot->hot.current, &slot->none);
@@ -139,6 +140,29 @@ static void attachment_free(struct accel_slot *slot, struct attachment *att)
 	free(att);
 }
 
+void accel_hot_join(struct accel_slot *slot, struct accel_hot *hot)
+{
+	pthread_mutex_lock(&slot->lock);
+	*hot = slot->hot;
+	slot->hot.next = hot;
+	pthread_mutex_unlock(&slot->lock);
+}
+
+void accel_hot_leave(struct accel_hot *hot)
+{
+	struct accel_slot *slot = hot->slot;
+	struct accel_hot **at;
+
+	if (!slot)
+		return;
+	pthread_mutex_lock(&slot->lock);
+	for (at = &slot->hot.next; *at != hot; at = &(*at)->next)
+		;
+	*at = hot->next;
+	pthread_mutex_unlock(&slot->lock);
+	memset(hot, 0, sizeof(*hot));
+}
+
 /* Publishes att (NULL: none) and frees what was there once nobody runs it. */
 static void slot_publish(struct accel_slot *slot, struct attachment *att)
 {
@@ -147,6 +171,8 @@ static void slot_publish(struct accel_slot *slot, struct attachment *att)
 
 	pthread_mutex_lock(&slot->lock);
 	old = slot_attachment(slot, atomic_exchange_explicit(&slot->hot.current, new, memory_order_seq_cst));
+	for (struct accel_hot *hot = slot->hot.next; hot; hot = hot->next)
+		atomic_store_explicit(&hot->current, new, memory_order_seq_cst);
 	if (old)
 		slot_wait_left(slot);
 	pthread_mutex_unlock(&slot->lock);
@@ -158,6 +184,8 @@ void accel_slot_free(struct accel_slot *slot)
 	if (!slot)
 		return;
 	slot_publish(slot, NULL);
+	while (slot->hot.next)
+		accel_hot_leave(slot->hot.next);
 	pthread_mutex_destroy(&slot->lock);
 	free(slot->shadow_page);
 	slot_free(slot, slot->cpu_count);
@@ -448,7 +476,7 @@ int accel_hot_rest(struct accel_slot *slot, struct hr_io *io, uint64_t verdict)
 int accel_run(struct accel_slot *slot, struct hr_io *io)
 {
 	if (likely(io->vcpu < slot->hot.cpu_count))
-		return accel_hot_run(slot, io);
+		return accel_hot_run(&slot->hot, io);
 	if (io->vcpu >= slot->cpu_count)
 		return 0;
 	return run_and_leave(slot, slot_enter(slot, accel_hot_cpu(slot, io->vcpu)), io, 0);

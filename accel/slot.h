@@ -51,8 +51,8 @@ struct slot_cpu {
 
 struct accel_slot {
 	/* read by every access, written by attach and set_eventfd only */
-	struct accel_hot hot;
-	struct hr_page *data; /* constant after init, like all up to lock */
+	_Alignas(128) struct accel_hot hot; /* first */
+	struct hr_page *data;		    /* constant after init, like all up to lock */
 	unsigned cpu_count;
 	bool expedited; /* membarrier works: an access needs no fence */
 	_Atomic int eventfd;

@@ -160,8 +160,8 @@ static bool lies_even(const struct range *range, uint64_t base)
 static void update_hot(struct bus *bus, const struct range *range)
 {
 	struct bus_hot *hot = &bus->hot[range->index];
-	const bool is_hot = bus->mode == ACCEL_ON && !bus->trace && !bus->stats && hot->slot &&
-			    accel_hot_ready(hot->slot) && !hot->is_odd && (range->len & (range->len - 1)) == 0;
+	const bool is_hot = bus->mode == ACCEL_ON && !bus->trace && !bus->stats && accel_hot_ready(&hot->slot) &&
+			    !hot->is_odd && (range->len & (range->len - 1)) == 0;
 	const uint64_t beyond = ~(uint64_t)(range->len - 1) & ~BUS_HOT_BIT;
 
 	for (unsigned size = 0; size < sizeof(hot->deny) / sizeof(hot->deny[0]); size++)
@@ -175,11 +175,22 @@ static void update_all_hot(struct bus *bus)
 		update_hot(bus, bus->ranges[i]);
 }
 
+/* lock held */
+static void set_slot(struct bus *bus, struct range *range, struct accel_slot *slot)
+{
+	struct accel_hot *hot = &bus->hot[range->index].slot;
+
+	accel_hot_leave(hot);
+	if (slot)
+		accel_hot_join(slot, hot);
+	range->slot = slot;
+	update_hot(bus, range);
+}
+
 void bus_set_slot(struct bus *bus, struct range *range, struct accel_slot *slot)
 {
 	pthread_mutex_lock(&bus->lock);
-	range->slot = bus->hot[range->index].slot = slot;
-	update_hot(bus, range);
+	set_slot(bus, range, slot);
 	pthread_mutex_unlock(&bus->lock);
 }
 
@@ -270,8 +281,7 @@ struct range *bus_add(struct bus *bus, const struct range *proto)
 		range->sizes = (uint16_t)(0x116u & ((2u << range->width) - 1)); /* 1, 2, 4, 8 */
 		range->index = (uint8_t)++bus->range_count;
 		bus->ranges[range->index] = range;
-		bus->hot[range->index].slot = range->slot;
-		update_hot(bus, range);
+		set_slot(bus, range, range->slot);
 		if (proto->mapped)
 			place(bus, range, true, proto->base);
 	}

@@ -61,10 +61,11 @@ struct mmio_span {
 struct bus_hot {
 	_Atomic uint64_t deny[9];
 	_Atomic uint64_t base; /* the range's, minus BUS_HOT_BIT */
-	struct accel_slot *slot;
-	bool is_odd; /* was at a place where an aligned access may reach over the end */
-	uint8_t pad[39];
+	struct accel_hot slot; /* the range's; lock, and no vCPU runs */
+	bool is_odd;	       /* was at a place where an aligned access may reach over the end */
 };
+
+_Static_assert(sizeof(struct bus_hot) == 128, "an index is shifted, not multiplied");
 
 struct bus {
 	struct bus_hot hot[BUS_MAX_RANGES + 1]; /* [0]: denies everything. First: no offset to add */
@@ -139,7 +140,7 @@ void bus_io_model(struct range *range, struct io_req *req);
 static inline void bus_io_one(struct bus *bus, struct io_req *req)
 {
 	const uint64_t addr = req->addr;
-	const struct bus_hot *hot;
+	struct bus_hot *hot;
 	uint64_t biased, index;
 
 	if (req->bus == IO_MMIO) {
@@ -159,7 +160,7 @@ static inline void bus_io_one(struct bus *bus, struct io_req *req)
 	if (unlikely(biased & atomic_load_explicit(&hot->deny[req->io.size], memory_order_relaxed)))
 		goto slowly;
 	req->io.offset = (uint32_t)biased;
-	if (unlikely(!accel_hot_run(hot->slot, &req->io)))
+	if (unlikely(!accel_hot_run(&hot->slot, &req->io)))
 		bus_io_model(bus->ranges[hot - bus->hot], req);
 	return;
 slowly:

@@ -24,7 +24,6 @@ struct counter_page {
 };
 
 struct accel_slot {
-	struct accel_hot hot; /* all 0: not ready for the inline way, so that accel_run() is called */
 	struct device *dev;
 	int (*prog)(struct counter_page *page, struct hr_io *io, uint64_t now_ns);
 	struct counter_page shadow;
@@ -40,6 +39,18 @@ int accel_run(struct accel_slot *slot, struct hr_io *io)
 		return 0;
 	io->result = hr_mask(io->result, io->size);
 	return HR_ANSWER;
+}
+
+/* Not ready for the inline way, so that accel_run() is called. */
+void accel_hot_join(struct accel_slot *slot, struct accel_hot *hot)
+{
+	(void)slot;
+	hot->cpu_count = 0;
+}
+
+void accel_hot_leave(struct accel_hot *hot)
+{
+	(void)hot;
 }
 
 int accel_hot_rest(struct accel_slot *slot, struct hr_io *io, uint64_t verdict)

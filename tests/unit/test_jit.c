@@ -5,6 +5,7 @@
  *   every instruction with every pair of registers: all registers and the memory afterwards
  *   divisions by constants, against the host's own
  *   random programs that the verifier accepts (proggen.h): r0, request and maps
+ *   jumps over jumps, array maps that are known where they are looked up and ones that are not
  *   long and short jumps, deep frames, what may not be mapped how
  * tests/insn/, which RFC 9669 judges, runs in both too: test_insn.c. The shipped objects: test_jit_objects.c.
  */
@@ -121,11 +122,13 @@ static bool uses_src(enum insn_kind kind)
 }
 
 static uint64_t block[BLOCK / 8], after_interp[BLOCK / 8];
+static struct prog_array array = {asm_state, 2, 8};
+
+static uint64_t last_r0;
 
 static void compare_program(const struct prog *p, const char *what, unsigned dst, unsigned src)
 {
-	struct prog_env env = {
-		.map_base = {asm_state}, .array = {{asm_state, 2, 8}}, .time_is_frozen = true, .frozen_ns = 77};
+	struct prog_env env = {.map_base = {asm_state}, .array = {array}, .time_is_frozen = true, .frozen_ns = 77};
 	uint64_t before[BLOCK / 8], r0 = 0;
 
 	memcpy(before, block, sizeof(block));
@@ -154,6 +157,7 @@ static void compare_program(const struct prog *p, const char *what, unsigned dst
 		}
 	}
 	memcpy(block, before, sizeof(block));
+	last_r0 = r0;
 }
 
 #define ANY 0
@@ -450,6 +454,86 @@ static void test_pairs(void **state)
 	assert_int_equal(done, 11 * 2 * 48 * 4);
 }
 
+/* ---- a jump over a jump ---- */
+
+static void test_jump_over_jump(void **state)
+{
+	static const unsigned ops[] = {
+		BPF_JEQ, BPF_JGT, BPF_JGE, BPF_JSET, BPF_JNE, BPF_JSGT, BPF_JSGE, BPF_JLT, BPF_JLE, BPF_JSLT, BPF_JSLE};
+
+	(void)state;
+	for (unsigned i = 0; i < 11 * 2 * 2 * 2 * 60; i++) {
+		const bool is_reg = i & 1, is_loaded = i & 2, is_entered = i & 4;
+		const unsigned jump = ops[i / 8 % 11] | (i / 88 % 2 ? BPF_JMP32 : BPF_JMP) | (is_reg ? BPF_X : BPF_K);
+		struct program p = {.count = 0};
+		struct prog prog = {.name = "over", .insns = p.insns};
+		const int32_t imm = (int32_t)odd_number();
+
+		block[MEMORY / 8] = (rng() >> 40) % 2 ? odd_number() : (uint64_t)(int64_t)imm + (rng() >> 40) % 3 - 1;
+		block[MEMORY / 8 + 1] = (uint64_t)(int64_t)imm;
+		emit(&p, BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0);
+		emit(&p, LDX64, 3, 1, MEMORY + 8, 0);
+		if (is_entered) { /* the second jump is also reached from here */
+			emit(&p, LDX64, 4, 1, MEMORY, 0);
+			emit(&p, BPF_JMP | BPF_JSET | BPF_K, 4, 0, is_loaded ? 2 : 3, 1);
+		}
+		emit(&p, LDX64, 2, 1, MEMORY, 0);
+		if (!is_loaded) /* nothing to be one with the load */
+			emit(&p, BPF_ALU64 | BPF_XOR | BPF_K, 2, 0, 0, 0);
+		emit(&p, jump, 2, is_reg ? 3 : 0, 1, is_reg ? 0 : imm);
+		emit(&p, BPF_JMP | BPF_JA, 0, 0, 2, 0);
+		emit(&p, BPF_ALU64 | BPF_ADD | BPF_K, 0, 0, 0, 1);
+		emit(&p, BPF_ALU64 | BPF_ADD | BPF_K, 0, 0, 0, 10);
+		emit(&p, BPF_ALU64 | BPF_ADD | BPF_K, 0, 0, 0, 100);
+		emit(&p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+		prog.insn_count = p.count;
+		compare_program(&prog, "jump over jump", i, jump);
+	}
+}
+
+/* ---- array maps ---- */
+
+static void test_lookups(void **state)
+{
+	static const struct prog_array arrays[] = {{asm_state, 2, 8}, {asm_state, 1, 16}, {asm_state, 7, 24},
+		{asm_state, 127, 8}, {asm_state, 128, 4096}, {asm_state, 129, 40}, {asm_state, INT32_MAX, 8},
+		{asm_state, 0x80000000, 64}, {asm_state, UINT32_MAX, 0x7ffffff8}, {asm_state, 3, 0x80000000},
+		{asm_state, 3, 0xfffffff8}};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(arrays) / sizeof(arrays[0]) * 3 * 64; i++) {
+		const unsigned way =
+			i % 3; /* the map is known; it is not, since a jump leads there; it comes by way of r6 */
+		struct program p = {.count = 0};
+		struct prog prog = {.name = "look up", .insns = p.insns, .maps = asm_maps, .map_count = 1};
+		uint64_t expected = 0;
+		uint32_t key;
+
+		array = arrays[i / 3 % (sizeof(arrays) / sizeof(arrays[0]))];
+		key = (rng() >> 40) % 2 ? array.entries + (uint32_t)(rng() >> 40) % 3 - 1 : (uint32_t)odd_number();
+		if (key < array.entries)
+			expected = (uint64_t)(uintptr_t)asm_state + (uint64_t)key * array.stride;
+		block[MEMORY / 8] = key | odd_number() << 32;
+		emit(&p, BPF_ALU64 | BPF_MOV | BPF_X, 2, 1, 0, 0);
+		emit(&p, BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, MEMORY);
+		emit(&p, LDX64, 3, 1, MEMORY, 0);
+		emit(&p, BPF_LD | BPF_IMM | BPF_DW, way == 2 ? 6 : 1, BPF_PSEUDO_MAP_FD, 0, 0);
+		emit(&p, 0, 0, 0, 0, 0);
+		if (way == 1) {
+			emit(&p, BPF_JMP | BPF_JSET | BPF_K, 3, 0, 1, 1);
+			emit(&p, BPF_ALU64 | BPF_MOV | BPF_K, 4, 0, 0, 0);
+		}
+		if (way == 2)
+			emit(&p, BPF_ALU64 | BPF_MOV | BPF_X, 1, 6, 0, 0);
+		emit(&p, BPF_JMP | BPF_CALL, 0, 0, 0, 1);
+		emit(&p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+		prog.insn_count = p.count;
+		compare_program(&prog, "look up", way, i);
+		assert_int_equal(last_r0, expected);
+	}
+	array = (struct prog_array){asm_state, 2, 8};
+}
+
 /* ---- jumps of all lengths ---- */
 
 static void test_long_jumps(void **state)
@@ -528,6 +612,8 @@ int main(void)
 		cmocka_unit_test(test_frame_pointer),
 		cmocka_unit_test(test_constant_division),
 		cmocka_unit_test(test_pairs),
+		cmocka_unit_test(test_jump_over_jump),
+		cmocka_unit_test(test_lookups),
 		cmocka_unit_test(test_long_jumps),
 		cmocka_unit_test(test_random),
 	};

@@ -402,14 +402,18 @@ static void test_memory_rights(void **state)
 	assert_string_equal(rights, "r-xp");
 	rights_of(end - 1, rights);
 	assert_string_equal(rights, "r-xp");
-	rights_of((uintptr_t)text - 1, rights);
+	rights_of((uintptr_t)text - 1, rights); /* the addresses that the code does not contain */
+	assert_string_equal(rights, "r--p");
+	rights_of((uintptr_t)text - page - 1, rights);
 	assert_string_equal(rights, "---p");
 	rights_of(end, rights);
 	assert_string_equal(rights, "---p");
 	assert_memory_equal(text, "\xf3\x0f\x1e\xfa", 4); /* endbr64 */
 	assert_int_equal(touch((uint8_t *)(uintptr_t)text, false), 0);
 	assert_int_equal(touch((uint8_t *)(uintptr_t)text, true), SIGSEGV);
-	assert_int_equal(touch((uint8_t *)(uintptr_t)text - 1, false), SIGSEGV);
+	assert_int_equal(touch((uint8_t *)(uintptr_t)text - 1, false), 0);
+	assert_int_equal(touch((uint8_t *)(uintptr_t)text - page, true), SIGSEGV);
+	assert_int_equal(touch((uint8_t *)(uintptr_t)text - page - 1, false), SIGSEGV);
 	assert_int_equal(touch((uint8_t *)end, false), SIGSEGV);
 	engine_free(code);
 	rights_of((uintptr_t)text, rights);

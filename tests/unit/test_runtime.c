@@ -143,6 +143,64 @@ static struct state *page_of(const struct prog_env *env)
 	return (struct state *)env->map_base[FAKE_STATE];
 }
 
+/* ---- the inline way's other places -------------------------------------------------------- */
+
+static uint64_t prog_one(const struct prog_env *env, struct hr_io *io)
+{
+	(void)env;
+	io->result = 1;
+	return HR_ANSWER;
+}
+
+static uint64_t prog_two(const struct prog_env *env, struct hr_io *io)
+{
+	(void)env;
+	io->result = 2;
+	return HR_ANSWER;
+}
+
+/* Whoever joined has the slot's program, before it is attached and after, and none once it has left. */
+static void places_that_joined_follow_the_slot(void **state)
+{
+	struct fix *f = *state;
+	struct accel_hot hot[3];
+	struct accel_object other;
+	struct hr_io io = read_io(0, 4);
+
+	accel_hot_join(f->slot, &hot[0]);
+	accel_hot_join(f->slot, &hot[1]);
+	if (!accel_hot_ready(&hot[0])) {
+		print_message("SKIP: no membarrier(2)\n");
+		skip();
+	}
+	assert_int_equal(accel_hot_run(&hot[0], &io), 0); /* nothing is attached */
+	attach(f->slot, &f->obj, ACCEL_PURE, prog_one);
+	accel_hot_join(f->slot, &hot[2]);
+	for (unsigned i = 0; i < 3; i++) {
+		io.result = 99;
+		assert_int_equal(accel_hot_run(&hot[i], &io), HR_ANSWER);
+		assert_int_equal(io.result, 1);
+	}
+	fake_object_init(&other, "other.bpf.o", VERSION, sizeof(struct state));
+	attach(f->slot, &other, ACCEL_PURE, prog_two);
+	accel_hot_leave(&hot[1]);
+	assert_false(accel_hot_ready(&hot[1]));
+	accel_hot_leave(&hot[1]);
+	for (unsigned i = 0; i < 3; i += 2) {
+		assert_int_equal(accel_hot_run(&hot[i], &io), HR_ANSWER);
+		assert_int_equal(io.result, 2);
+	}
+	accel_slot_detach(f->slot);
+	assert_int_equal(accel_hot_run(&hot[2], &io), 0);
+	assert_int_equal(counters(f->slot).answered, 5);
+	accel_hot_leave(&hot[2]);
+	/* the first is still there when the slot is freed */
+	accel_slot_free(f->slot);
+	assert_false(accel_hot_ready(&hot[0]));
+	assert_null(hot[0].slot);
+	f->slot = NULL;
+}
+
 /* ---- the page ----------------------------------------------------------------------------- */
 
 static void page_is_aligned_zeroed_and_headed(void **state)
@@ -1050,6 +1108,7 @@ static int teardown_denied(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		CASE(places_that_joined_follow_the_slot),
 		cmocka_unit_test(page_is_aligned_zeroed_and_headed),
 		cmocka_unit_test(page_refuses_bad_sizes),
 		CASE(begin_and_end_move_the_word),

@@ -39,6 +39,7 @@ ACCEL_CMD := progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw prog
 VMM := options vm vm_run clock bus bus_check bus_zones deferred mem chardev event stats trace boot linux multiboot cpu_kvm kvm_apic kvm_deferred kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
 VMM += ctl ctl_client top top_frame stats_json stats_text vm_stats vm_park control control_socket qmp qmp_cmd qmp_live
+VMM += cpuid cpuid_features cpuid_models kvm_cpuid kvm_cpuid_model cpu_models
 VMM += soft_mem soft_insn soft_operand soft_stack soft_bits soft_intr soft_string
 DEVICES := device machine machine_prog i8254 i8259 mc146818 hpet piix4_pm i16550 i8042 i440fx piix3 pci ata ata_cmd disk fw_cfg \
 	debugcon debugexit testdev
@@ -61,7 +62,7 @@ UNIT_TESTS += test_i8254 test_i8254_latch test_hpet test_piix4_pm test_mc146818 
 UNIT_TESTS += test_vga test_vga_mem test_vga_threads
 UNIT_TESTS += test_cpu_soft test_soft_insn
 UNIT_TESTS += test_linux test_multiboot test_boot test_kvm_probe test_cpu_kvm
-UNIT_TESTS += test_testdev
+UNIT_TESTS += test_testdev test_cpuid test_kvm_cpuid
 UNIT_TESTS += test_jit test_jit_objects
 UNIT_TESTS += test_acpi
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd test_rawprog
@@ -222,7 +223,7 @@ $(BUILD)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
 
 GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
 	-mgeneral-regs-only -Wall -Wextra -Werror -Itests/guest
-GUESTS := regbench smp_hpet
+GUESTS := regbench smp_hpet cpuid
 GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/vga.img $(BUILD)/guest/resets.bin $(BUILD)/guest/clocks.bin $(BUILD)/guest/guest_exit $(BUILD)/guest/guest_tool
 
 .PHONY: guests

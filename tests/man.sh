@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # man.sh: the man pages agree with what is there: each long option and command of `hotreg --help`, `hotreg run --help`
-# and those of prog, ctl, stats and top is in hotreg(1), and no other; each function of accel.h is in libhotreg-accel(3) with its
+# and those of prog, ctl, stats, top and cpu-models is in hotreg(1), and no other; each function of accel.h is in libhotreg-accel(3) with its
 # very declaration, and no other. Then groff and mandoc, whichever are here, must have nothing to say. Status 0, 1, or
 # 77 if all agrees but neither of the two is here. BUILD (default build) can be set.
 set -u
@@ -21,7 +21,7 @@ same() {
 # ---- hotreg(1) -----------------------------------------------------------------------------------
 
 page=man/hotreg.1
-for help in --help "run --help" "prog --help" "ctl --help" "stats --help" "top --help"; do
+for help in --help "run --help" "prog --help" "ctl --help" "stats --help" "top --help" "cpu-models --help"; do
 	# shellcheck disable=SC2086  # words on purpose
 	"$build/hotreg" $help >>"$work/help" || { echo "man: hotreg $help fails"; exit 1; }
 done

@@ -102,14 +102,17 @@ struct kvm_probe {
 	int open_error; /* 0 or -errno of /dev/kvm */
 	int api_version;
 	bool split_irqchip, irqchip, readonly_mem, coalesced_pio, coalesced_mmio, immediate_exit;
-	bool real_mode, flat32, int_n32, paging32, long_mode; /* ran and gave the right answer */
-	char reason[5][96];				      /* why not, for the five above, "" when it works */
-	uint64_t exit_ns;				      /* one PIO exit to userspace, median */
-	double insn_ns;					      /* one simple guest instruction */
+	/* ran and gave the right answer; cpuid: the guest sees what was set and no more */
+	bool real_mode, flat32, int_n32, paging32, long_mode, cpuid;
+	char reason[6][96]; /* why not, for the six above, "" when it works */
+	uint64_t exit_ns;   /* one PIO exit to userspace, median */
+	double insn_ns;	    /* one simple guest instruction */
 };
 
 /* Everything, with the timings: for doctor. About a tenth of a second; hangs nowhere. */
 void kvm_probe(struct kvm_probe *out);
+/* The cpuid test alone, 5 ms: does this KVM hide what a CPU model has not? Call it before any thread is started. */
+bool kvm_probe_cpuid(void);
 /* real_mode, flat32 and int_n32 only, nothing timed: for --cpu auto at each start, 10 ms. */
 void kvm_probe_quick(struct kvm_probe *out);
 

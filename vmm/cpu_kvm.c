@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "vmm/kvm_apic.h"
+#include "vmm/kvm_cpuid.h"
 #include "vmm/kvm_deferred.h"
 #include "vmm/kvm_state.h"
 #include "vmm/options.h"
@@ -190,7 +191,7 @@ static bool has_cap(int kvm_fd, int cap)
 /* Chooses who has the local APICs: KVM, or nobody. */
 static int setup_irqchip(struct vm *vm, struct kvm_vm *kv, struct accel_err *err)
 {
-	vm->has_lapic = kvm_apic_start(&kv->apic, vm, kv->kvm_fd, kv->vm_fd);
+	vm->has_lapic = cpuid_wants_apic(&vm->opt->cpu_model) && kvm_apic_start(&kv->apic, vm, kv->kvm_fd, kv->vm_fd);
 	if (!vm->has_lapic && vm->cpu_count > 1)
 		return err_fail(err, -ENOTSUP,
 			"this host's KVM has no split irqchip, so no local APICs: use --cpus 1 or a newer kernel");
@@ -298,6 +299,7 @@ static int kvm_create(struct vm *vm, unsigned index, struct cpu **out, struct ac
 {
 	struct kvm_vm *kv = vm->backend;
 	struct kvm_cpu *kc = calloc(1, sizeof(*kc));
+	struct kvm_cpuid_want want;
 	void *run;
 	int rc;
 
@@ -325,7 +327,12 @@ static int kvm_create(struct vm *vm, unsigned index, struct cpu **out, struct ac
 			goto fail;
 		}
 	}
-	rc = kvm_set_cpuid(kv->kvm_fd, kc->fd, index, vm->cpu_count, vm->has_lapic, !vm->opt->no_pv, err);
+	want = (struct kvm_cpuid_want){.index = index,
+		.cpus = vm->cpu_count,
+		.has_lapic = vm->has_lapic,
+		.has_pv = !vm->opt->no_pv,
+		.request = vm->opt->cpu_model};
+	rc = kvm_set_cpuid(kv->kvm_fd, kc->fd, &want, err);
 	if (rc)
 		goto fail;
 	rc = kvm_power_on_save(kv->kvm_fd, kc->fd, vm->has_lapic, &kc->power_on);

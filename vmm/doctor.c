@@ -70,6 +70,8 @@ const struct cpu_ops *doctor_auto_cpu(const struct options *opt, char *why, size
 
 	if (opt->cpus > 1)
 		needs_kvm = "the guest has more than one vCPU";
+	else if (opt->cpu_model_text && strcmp(opt->cpu_model_text, "max") != 0)
+		needs_kvm = "--cpu-model names a processor that the software CPU is not";
 	else if (boot_needs_paging(opt))
 		needs_kvm = "the kernel needs paging or long mode (Linux, or an ELF64 file)";
 	kvm_probe_quick(&probe);
@@ -138,6 +140,11 @@ static void lines_kvm(const struct kvm_probe *p)
 	line_test("  INT n, protected", p->int_n32, p->reason[2], soft);
 	line_test("  32-bit paging", p->paging32, p->reason[3], other);
 	line_test("  long mode", p->long_mode, p->reason[4], other);
+	if (p->cpuid)
+		line("  CPUID as set", "works: --cpu-model hides what the model has not");
+	else
+		line("  CPUID as set", "no: %s; a guest may see more features than --cpu-model says, never fewer",
+			p->reason[5]);
 	if (p->exit_ns && p->insn_ns > 0)
 		line("  speed", "one exit %.1f us, one instruction %.1f ns%s", (double)p->exit_ns / 1000, p->insn_ns,
 			p->insn_ns > 20 ? " (this KVM emulates instructions: expect slow guests)" : "");

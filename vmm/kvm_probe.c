@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/kvm_cpuid.h"
 #include "vmm/kvm_state.h"
 
 #define TEST_LIMIT_MS 3000
@@ -49,7 +50,8 @@
  * use: EAX holds the answer, DX the port.
  */
 extern const uint8_t probe_code[], probe_end[];
-extern const uint8_t probe_real[], probe_flat[], probe_int_n[], probe_paging[], probe_long[], probe_timed[];
+extern const uint8_t probe_real[], probe_flat[], probe_int_n[], probe_paging[], probe_long[], probe_cpuid[],
+	probe_timed[];
 
 __asm__(".pushsection .rodata\n"
 	"	.balign 16\n"
@@ -159,6 +161,16 @@ __asm__(".pushsection .rodata\n"
 	"	movl 0x9014, %eax\n"
 	"	probe_answer\n"
 
+	/* Leaf 1 of a 486 without APIC: FPU, VME, PSE and no other feature. */
+	"	.code16\n"
+	"probe_cpuid:\n"
+	"	movl $1, %eax\n"
+	"	cpuid\n"
+	"	movl %edx, %eax\n"
+	"	orl %ecx, %eax\n"
+	"	xorl $0x600dcafe ^ 0x8000000b, %eax\n" /* the hypervisor bit */
+	"	probe_answer\n"
+
 	/* Timing: counts down what the host left at 0xb000, exits, for ever. */
 	"probe_timed:\n"
 	"	probe_enter_flat probe_timed32\n"
@@ -226,11 +238,14 @@ static void build_tables(uint8_t *ram)
  */
 static bool vm_new(struct probe_vm *p, const uint8_t *guest, char *reason, size_t reason_bytes)
 {
+	struct kvm_cpuid_want want = {.cpus = 1};
 	struct kvm_userspace_memory_region slot = {.memory_size = RAM_BYTES};
 	struct cpu_regs regs = cpu_regs_reset;
 	struct accel_err err;
 	int run_bytes;
 
+	if (guest == probe_cpuid)
+		want.request.model = cpuid_find_model("486", 3);
 	p->kvm_fd = kvm_open(&err);
 	if (p->kvm_fd < 0) {
 		snprintf(reason, reason_bytes, "%.90s", err.text);
@@ -251,7 +266,7 @@ static bool vm_new(struct probe_vm *p, const uint8_t *guest, char *reason, size_
 	if (p->vcpu_fd < 0)
 		goto fail;
 	p->run = mmap(NULL, (size_t)run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, p->vcpu_fd, 0);
-	if (p->run == MAP_FAILED || kvm_set_cpuid(p->kvm_fd, p->vcpu_fd, 0, 1, false, false, &err))
+	if (p->run == MAP_FAILED || kvm_set_cpuid(p->kvm_fd, p->vcpu_fd, &want, &err))
 		goto fail;
 	regs.cs.selector = 0;
 	regs.cs.base = 0;
@@ -360,10 +375,12 @@ static const struct self_test tests[] = {
 	{probe_int_n, offsetof(struct kvm_probe, int_n32)},
 	{probe_paging, offsetof(struct kvm_probe, paging32)},
 	{probe_long, offsetof(struct kvm_probe, long_mode)},
+	{probe_cpuid, offsetof(struct kvm_probe, cpuid)},
 	{NULL, 0},
 };
 
-#define GUEST_TESTS 5
+#define GUEST_TESTS 6
+#define CPUID_TEST 5
 #define QUICK_TESTS 3 /* what --cpu auto looks at */
 
 /* The child's part; `out` is shared memory. Does not return. */
@@ -441,7 +458,8 @@ static void probe_caps(struct kvm_probe *out, int fd)
 	out->immediate_exit = ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_IMMEDIATE_EXIT) > 0;
 }
 
-static void probe(struct kvm_probe *out, unsigned test_count)
+/* Runs the tests from `first` on. */
+static void probe(struct kvm_probe *out, unsigned first, unsigned test_count)
 {
 	struct kvm_probe *shared;
 	struct accel_err err;
@@ -461,7 +479,7 @@ static void probe(struct kvm_probe *out, unsigned test_count)
 	if (shared == MAP_FAILED)
 		return;
 	*shared = *out;
-	for (unsigned i = 0; i < test_count && run_test(shared, i); i++)
+	for (unsigned i = first; i < first + test_count && run_test(shared, i); i++)
 		;
 	*out = *shared;
 	munmap(shared, sizeof(*shared));
@@ -472,10 +490,18 @@ static void probe(struct kvm_probe *out, unsigned test_count)
 
 void kvm_probe(struct kvm_probe *out)
 {
-	probe(out, GUEST_TESTS + 1);
+	probe(out, 0, GUEST_TESTS + 1);
 }
 
 void kvm_probe_quick(struct kvm_probe *out)
 {
-	probe(out, QUICK_TESTS);
+	probe(out, 0, QUICK_TESTS);
+}
+
+bool kvm_probe_cpuid(void)
+{
+	struct kvm_probe out;
+
+	probe(&out, CPUID_TEST, 1);
+	return out.cpuid;
 }

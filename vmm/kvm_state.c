@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * kvm_state.c: CPUID, registers, power-on state and failure reports of KVM vCPUs.
+ * kvm_state.c: opening /dev/kvm, and registers, power-on state and failure reports of KVM vCPUs.
  *
  * The power-on state is read from KVM itself while the vCPU is new, and written back on a system
  * reset, so no table of reset values can be wrong; the TSC alone goes on counting.
  */
-#include <asm/kvm_para.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,16 +19,9 @@
 #define MSR_IA32_TSC 0x10
 #define MSR_IA32_TSC_ADJUST 0x3b
 #define MSR_IA32_TSC_DEADLINE 0x6e0
-#define APIC_BASE_ENABLE 0x800u
 #define CR0_PE 0x1u
 #define CR0_TS 0x8u
 #define EFER_LMA 0x400u
-#define CPUID_OWN_LEAVES 4
-#define CPUID_HYPERVISOR 0x40000000u
-/* What of KVM's paravirtual features a guest is offered: its clock, and no delay after port accesses. */
-#define PV_FEATURES                                                                                                    \
-	(1u << KVM_FEATURE_CLOCKSOURCE | 1u << KVM_FEATURE_NOP_IO_DELAY | 1u << KVM_FEATURE_CLOCKSOURCE2 |             \
-		1u << KVM_FEATURE_CLOCKSOURCE_STABLE_BIT)
 
 int kvm_open(struct accel_err *err)
 {
@@ -56,136 +48,6 @@ int kvm_open(struct accel_err *err)
 			KVM_API_VERSION);
 	}
 	return fd;
-}
-
-/* ---- CPUID ---------------------------------------------------------------------------------- */
-
-/* Host leaves that describe what this machine does not have, or that are written anew below. */
-static bool leaf_is_hidden(uint32_t leaf)
-{
-	return leaf == 0xa || leaf == 0xb || leaf == 0x1f || (leaf >= 0x40000000 && leaf < 0x50000000);
-}
-
-/* Bits of an APIC id that number the cores of the package. */
-static unsigned core_bits(unsigned cpus)
-{
-	unsigned bits = 0;
-
-	while (1u << bits < cpus)
-		bits++;
-	return bits;
-}
-
-static void leaf_adjust(struct kvm_cpuid_entry2 *e, unsigned index, unsigned cpus, bool has_lapic, bool has_deadline)
-{
-	const uint32_t x2apic = 1u << 21, tsc_deadline = 1u << 24, hypervisor = 1u << 31; /* 1.ECX */
-	const uint32_t apic = 1u << 9, htt = 1u << 28;					  /* 1.EDX */
-
-	switch (e->function) {
-	case 1:
-		e->ebx = (e->ebx & 0x0000ffff) | index << 24 | cpus << 16;
-		e->ecx = (e->ecx & ~(x2apic | tsc_deadline)) | hypervisor;
-		if (has_lapic)
-			e->ecx |= x2apic | (has_deadline ? tsc_deadline : 0);
-		e->edx = has_lapic ? e->edx | apic : e->edx & ~apic;
-		e->edx = cpus > 1 ? e->edx | htt : e->edx & ~htt;
-		break;
-	case 4: /* each cache belongs to one core, each core has one thread */
-		if (e->eax & 0x1f)
-			e->eax = (e->eax & 0x3fff) | ((1u << core_bits(cpus)) - 1) << 26;
-		break;
-	case 0x80000001: /* AMD repeats the APIC bit here */
-		if (!has_lapic)
-			e->edx &= ~apic;
-		break;
-	case 0x80000008: /* ECX: AMD's core count, and how many bits of the APIC id it takes */
-		e->ecx = (e->ecx & ~0xf0ffu) | (cpus - 1) | core_bits(cpus) << 12;
-		break;
-	case 0x8000001d: /* AMD's leaf 4 */
-		e->eax &= 0x3fff;
-		break;
-	case 0x8000001e: /* AMD: ids of APIC, core, node */
-		e->eax = index;
-		e->ebx = index;
-		e->ecx = 0;
-		break;
-	}
-}
-
-/* KVM shows the APIC bit of CPUID as IA32_APIC_BASE has it, whatever KVM_SET_CPUID2 said. */
-static int disable_apic(int vcpu_fd)
-{
-	struct kvm_sregs s;
-
-	if (ioctl(vcpu_fd, KVM_GET_SREGS, &s) < 0)
-		return -1;
-	s.apic_base &= ~(uint64_t)APIC_BASE_ENABLE;
-	return ioctl(vcpu_fd, KVM_SET_SREGS, &s);
-}
-
-/*
- * 0x40000000: who the hypervisor is. With paravirtual features KVM's own signature and their leaf, else
- * "hotreg VMM" and nothing behind it. Returns how many leaves.
- */
-static unsigned hypervisor_leaves(struct kvm_cpuid_entry2 *out, uint32_t pv_features)
-{
-	const char *name = pv_features ? "KVMKVMKVM\0\0\0" : "hotreg VMM\0\0";
-
-	out[0] = (struct kvm_cpuid_entry2){
-		.function = CPUID_HYPERVISOR, .eax = CPUID_HYPERVISOR + (pv_features ? 1 : 0)};
-	memcpy(&out[0].ebx, name, 4);
-	memcpy(&out[0].ecx, name + 4, 4);
-	memcpy(&out[0].edx, name + 8, 4);
-	if (!pv_features)
-		return 1;
-	out[1] = (struct kvm_cpuid_entry2){.function = CPUID_HYPERVISOR + 1, .eax = pv_features};
-	return 2;
-}
-
-int kvm_set_cpuid(
-	int kvm_fd, int vcpu_fd, unsigned index, unsigned cpus, bool has_lapic, bool has_pv, struct accel_err *err)
-{
-	uint32_t pv_features = 0;
-	struct kvm_cpuid2 *id = calloc(1, sizeof(*id) + KVM_MAX_CPUID * sizeof(id->entries[0]));
-	bool has_deadline = ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
-	unsigned kept = 0;
-	int rc = 0;
-
-	if (!id)
-		return err_fail(err, -ENOMEM, "out of memory");
-	id->nent = KVM_MAX_CPUID - CPUID_OWN_LEAVES;
-	if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, id) < 0) {
-		rc = err_fail(err, -errno, "KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
-		goto out;
-	}
-	for (unsigned i = 0; i < id->nent; i++) {
-		if (has_pv && id->entries[i].function == CPUID_HYPERVISOR + 1)
-			pv_features = id->entries[i].eax & PV_FEATURES;
-		if (leaf_is_hidden(id->entries[i].function))
-			continue;
-		id->entries[kept] = id->entries[i];
-		leaf_adjust(&id->entries[kept++], index, cpus, has_lapic, has_deadline);
-	}
-	/* Topology: one thread a core, `cpus` cores in the package ([SDM2] CPUID leaf 0bh). */
-	for (unsigned level = 0; level < 2; level++)
-		id->entries[kept++] = (struct kvm_cpuid_entry2){
-			.function = 0xb,
-			.index = level,
-			.flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
-			.eax = level ? core_bits(cpus) : 0, /* APIC id bits up to the next level */
-			.ebx = level ? cpus : 1,
-			.ecx = level | (level + 1) << 8,
-			.edx = index,
-		};
-	kept += hypervisor_leaves(id->entries + kept, pv_features);
-	id->nent = kept;
-	if (ioctl(vcpu_fd, KVM_SET_CPUID2, id) < 0)
-		rc = err_fail(err, -errno, "KVM_SET_CPUID2: %s", strerror(errno));
-	else if (!has_lapic && disable_apic(vcpu_fd))
-		rc = err_fail(err, -errno, "KVM refuses to disable the APIC: %s", strerror(errno));
-out:
-	free(id);
-	return rc;
 }
 
 /* ---- registers ------------------------------------------------------------------------------ */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * kvm_state.h: what a KVM vCPU holds, apart from running it: the CPUID it shows, its registers
+ * kvm_state.h: what a KVM vCPU holds, apart from running it and from its CPUID: its registers
  * in the form of cpu.h, its power-on state for resets, and the sentence that explains why KVM
  * gave up. Used by cpu_kvm.c and kvm_probe.c; each call works on a vCPU that is not running.
  */
@@ -14,8 +14,6 @@
 #include "accel/accel.h"
 #include "vmm/cpu.h"
 #include "vmm/mem.h"
-
-#define KVM_MAX_CPUID 256
 
 /* Everything of a vCPU that the guest can change, taken once when it is new. */
 struct kvm_power_on {
@@ -41,14 +39,6 @@ struct kvm_pause {
 
 /* Opens /dev/kvm and checks the API version. The descriptor, or -errno with the remedy in err. */
 int kvm_open(struct accel_err *err);
-
-/*
- * Gives the vCPU what KVM supports, less what is not there: its own APIC id, `cpus` of one package,
- * no APIC at all without a local APIC in the kernel; has_pv: KVM's clock, but no other paravirtual device. The
- * same in every accel mode.
- */
-int kvm_set_cpuid(
-	int kvm_fd, int vcpu_fd, unsigned index, unsigned cpus, bool has_lapic, bool has_pv, struct accel_err *err);
 
 int kvm_get_regs(int vcpu_fd, struct cpu_regs *regs); /* 0 or -errno */
 int kvm_set_regs(int vcpu_fd, const struct cpu_regs *regs);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "accel/progcmd.h"
+#include "vmm/cpuid.h"
 #include "vmm/ctl.h"
 #include "vmm/doctor.h"
 #include "vmm/options.h"
@@ -40,6 +41,8 @@ static int usage(FILE *out, int status)
 		     "       hotreg ctl PATH COMMAND          stop, cont, reset, programs... of a guest that runs: "
 		     "hotreg ctl --help\n"
 		     "       hotreg stats|top PATH            its registers: who answers them and what that costs\n"
+		     "       hotreg cpu-models                which models --cpu-model knows, and what this host lacks "
+		     "for them\n"
 		     "       hotreg doctor                    what this host can do, and what hotreg will pick\n"
 		     "       hotreg --help | --version\n");
 	return status;
@@ -96,6 +99,8 @@ int main(int argc, char **argv)
 		return stats_command(argc - 1, argv + 1);
 	if (strcmp(argv[1], "top") == 0)
 		return top_command(argc - 1, argv + 1);
+	if (strcmp(argv[1], "cpu-models") == 0)
+		return cpu_models_command(argc - 2, argv + 2);
 	if (strcmp(argv[1], "doctor") == 0)
 		return doctor_run();
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
@@ -105,7 +110,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	fprintf(stderr,
-		"hotreg: unknown command '%.80s': there are run, prog, ctl, stats, top and doctor (hotreg --help)\n",
+		"hotreg: unknown command '%.80s': there are run, prog, ctl, stats, top, cpu-models and doctor (hotreg "
+		"--help)\n",
 		argv[1]);
 	return EXIT_USAGE;
 }

@@ -133,6 +133,12 @@ static int set_cpu(struct parser *p, char *value)
 	return 0;
 }
 
+static int set_cpu_model(struct parser *p, char *value)
+{
+	p->opt->cpu_model_text = value;
+	return cpuid_parse(value, &p->opt->cpu_model, p->err);
+}
+
 static int set_accel(struct parser *p, char *value)
 {
 	static const struct {
@@ -284,6 +290,8 @@ static const struct option_row rows[] = {
 	{"--cpus", VALUE, false, set_cpus, "N", "1 to 8 (more than 1 only on KVM; default: 1)"},
 	{"--cpu", VALUE, false, set_cpu, "KIND",
 		"auto (default), kvm, soft, or script=FILE[,nocheck]: replay accesses"},
+	{"--cpu-model", VALUE, false, set_cpu_model, "MODEL",
+		"host (default), max or a name of `hotreg cpu-models`, with ,+FEATURE and ,-FEATURE (KVM only)"},
 	{"--accel", VALUE, false, set_accel, "MODE", "off, auto (default), on, on=vmm, on=kernel, check"},
 	{"--prog", VALUE, true, set_prog, "DEVICE=FILE", "use this object's programs for a device"},
 	{"--vga", VALUE, false, set_vga, "KIND", "std or none (default: none with --kernel, else std)"},
@@ -388,6 +396,12 @@ static const char *contradiction(const struct options *opt)
 		return "--cpu script has one vCPU: leave out --cpus";
 	if (opt->cpu == OPT_CPU_SOFT && opt->cpus > 1)
 		return "--cpu soft has one vCPU: use --cpu kvm, or leave out --cpus";
+	if (opt->cpu_model_text && opt->cpu == OPT_CPU_SCRIPT)
+		return "--cpu script has no processor: leave out --cpu-model";
+	if (opt->cpu_model_text && opt->cpu == OPT_CPU_SOFT && strcmp(opt->cpu_model_text, "max") != 0)
+		return "--cpu soft is one model of its own, which is max: leave out --cpu-model, or use --cpu kvm";
+	if (opt->cpus > 1 && !cpuid_wants_apic(&opt->cpu_model))
+		return "several vCPUs need local APICs, which this --cpu-model has not: use --cpus 1 or another model";
 	if (opt->accel == OPT_ACCEL_OFF && opt->prog_count)
 		return "--accel off runs no programs: leave out --prog, or use --accel on or check";
 	return NULL;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "accel/accel.h"
+#include "vmm/cpuid.h"
 
 #define HOTREG_VERSION_MAJOR 0
 #define HOTREG_VERSION_MINOR 1
@@ -35,6 +36,8 @@ struct options {
 	uint64_t mem_bytes;
 	unsigned cpus;
 	enum opt_cpu cpu;
+	struct cpuid_request cpu_model; /* all zeros: not given, the host's */
+	const char *cpu_model_text;	/* NULL when not given */
 	const char *script;
 	bool script_nocheck; /* replay without comparing what is read */
 	enum opt_accel accel;

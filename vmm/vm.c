@@ -129,6 +129,15 @@ static int pick_mode(const struct options *opt, enum accel_mode *mode, struct ac
 	return 0;
 }
 
+/* Only asked where it matters, and before any thread is started. */
+static bool model_shows_through(const struct vm *vm)
+{
+	static const struct cpuid_request none;
+
+	return vm->cpu_ops == &cpu_kvm_ops && !vm->opt->quiet &&
+	       memcmp(&vm->opt->cpu_model, &none, sizeof(none)) != 0 && !kvm_probe_cpuid();
+}
+
 /* `why` is left empty unless there was a choice. */
 static void pick_cpu(struct vm *vm, char *why, size_t why_bytes)
 {
@@ -149,10 +158,13 @@ static void pick_cpu(struct vm *vm, char *why, size_t why_bytes)
 }
 
 /* What "auto" came to: only once the VM stands, since a refusal is one line. */
-static void tell_choices(const struct vm *vm, const char *cpu_why)
+static void tell_choices(const struct vm *vm, const char *cpu_why, bool shows_through)
 {
 	if (vm->opt->quiet)
 		return;
+	if (shows_through)
+		fprintf(stderr, "hotreg: this host's KVM shows the guest features that --cpu-model has not (`hotreg "
+				"doctor`)\n");
 	if (cpu_why[0])
 		fprintf(stderr, "hotreg: cpu: %s\n", cpu_why);
 	if (vm->opt->accel == OPT_ACCEL_AUTO)
@@ -201,6 +213,7 @@ static int attach_stats(struct vm *vm, struct accel_err *err)
 static int build_machine(struct vm *vm, struct accel_err *err)
 {
 	char cpu_why[256] = "";
+	bool shows_through;
 	int rc = 0;
 
 	if (vm->opt->qmp)
@@ -210,6 +223,7 @@ static int build_machine(struct vm *vm, struct accel_err *err)
 	if (rc)
 		return rc;
 	pick_cpu(vm, cpu_why, sizeof(cpu_why));
+	shows_through = model_shows_through(vm);
 	rc = vm->cpu_ops->setup(vm, err);
 	if (rc)
 		return rc;
@@ -222,7 +236,7 @@ static int build_machine(struct vm *vm, struct accel_err *err)
 	if (!rc && vm->opt->cpu != OPT_CPU_SCRIPT)
 		rc = boot_load(vm, err);
 	if (!rc)
-		tell_choices(vm, cpu_why);
+		tell_choices(vm, cpu_why, shows_through);
 	return rc;
 }
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# guests.sh TEST [CPU] [ACCEL]: one test with a guest. TEST is seabios, grub, vga, regbench, smp, resets
-# or wrong-program; CPU kvm or soft; ACCEL off, on or check. Status 0, or 77 with a last line that says why
+# guests.sh TEST [CPU] [ACCEL]: one test with a guest. TEST is seabios, grub, vga, regbench, smp, resets,
+# cpuid or wrong-program; CPU kvm or soft; ACCEL off, on or check. Status 0, or 77 with a last line that says why
 # it is skipped. Called from tests/list.txt; HOTREG and BUILD (default build) can be set.
 set -u
 test=$1
@@ -115,6 +115,31 @@ smp)
 	want_status 1
 	want "$dir/debugcon.txt" "smp_hpet: ok"
 	want_answers
+	;;
+cpuid)
+	# What a guest sees of its processor is the same in every mode, for the host's own and for models.
+	told=0 exact=1
+	"$hotreg" doctor | grep -q "CPUID as set *works" || exact=0
+	for model in host "host,-x2apic,-pge" max 486 pentium3 kvm64 qemu64 EPYC,-topoext; do
+		"$hotreg" cpu-models | grep -qE "^(${model%%,*}) +yes" || continue
+		for accel in off on check; do
+			run --cpu-model "$model" --kernel "$build/guest/cpuid.elf" --serial none --debugcon "$dir/$accel.cpuid" --timeout 60
+			want_status 1
+			want "$dir/$accel.cpuid" "cpuid: done"
+		done
+		cmp "$dir/off.cpuid" "$dir/on.cpuid" && cmp "$dir/off.cpuid" "$dir/check.cpuid" || die "$model: CPUID depends on --accel"
+		features=$(sed -n 's/^00000001\.0 \(.*\)/\1/p' "$dir/off.cpuid")
+		told=$((told + 1))
+		[ $exact = 1 ] || continue
+		case $model in # [AP485]: family, model, stepping; FPU VME PSE; and of the Pentium III all to SSE but the serial number
+		486) [[ $features == "00000480 "*" 0000000b" ]] || die "486: $features" ;;
+		pentium3) [[ $features =~ ^00000673\ .*\ 0383f[9b]ff$ ]] || die "pentium3: $features" ;;
+		host,*) [ $((0x${features##* } >> 13 & 1)) = 0 ] || die "$model has PGE: $features" ;;
+		esac
+	done
+	[ $told -ge 5 ] || die "only $told models run here"
+	echo "cpuid: $told models the same with acceleration off, on and checked"
+	[ $exact = 1 ] || echo "cpuid: features not compared with the models: this KVM does not hide what they have not"
 	;;
 wrong-program)
 	# The program is ahead by a tick now and then: check mode finds it, says where, counts the rest, status 4.

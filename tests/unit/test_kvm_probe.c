@@ -206,6 +206,8 @@ static void test_real(void **state)
 	assert_int_equal(p.int_n32, p.reason[2][0] == '\0');
 	assert_int_equal(p.paging32, p.reason[3][0] == '\0');
 	assert_int_equal(p.long_mode, p.reason[4][0] == '\0');
+	assert_int_equal(p.cpuid, p.reason[5][0] == '\0');
+	assert_int_equal(kvm_probe_cpuid(), p.cpuid);
 	if (p.flat32) {
 		assert_in_range(p.exit_ns, 200, 100000000);
 		assert_true(p.insn_ns > 0.01 && p.insn_ns < 1e6);

@@ -39,7 +39,7 @@ ACCEL_CMD := progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw prog
 VMM := options vm vm_run clock bus bus_check bus_zones deferred mem chardev event stats trace boot linux multiboot cpu_kvm kvm_apic kvm_deferred kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
 VMM += ctl ctl_client top top_frame stats_json stats_text vm_stats vm_park control control_socket qmp qmp_cmd qmp_live
-VMM += cpuid cpuid_features cpuid_models kvm_cpuid kvm_cpuid_model cpu_models
+VMM += cpuid cpuid_features cpuid_models kvm_cpuid kvm_cpuid_model cpu_models cpu_regs
 VMM += soft_mem soft_insn soft_operand soft_stack soft_bits soft_intr soft_string
 DEVICES := device machine machine_prog i8254 i8259 mc146818 hpet piix4_pm i16550 i8042 i440fx piix3 pci ata ata_cmd disk fw_cfg \
 	debugcon debugexit testdev

@@ -31,7 +31,6 @@
 #define MULTIBOOT_EAX 0x2badb002u
 #define CR0_PE 0x1u
 #define CR0_ET 0x10u
-#define CR0_POWER_ON 0x60000010u /* CD, NW, ET */
 #define CR0_PG 0x80000000u
 #define CR4_PAE 0x20u
 #define EFER_LME 0x100u
@@ -39,39 +38,15 @@
 #define RFLAGS_FIXED 0x2u
 
 /* Descriptor attributes, in the form of struct cpu_seg. */
-#define ATTR_DATA16 0x093u
 #define ATTR_CODE16 0x09bu
 #define ATTR_DATA32 0xc93u
 #define ATTR_CODE32 0xc9bu
 #define ATTR_CODE64 0xa9bu
-#define ATTR_LDT 0x082u
-#define ATTR_TSS_BUSY 0x08bu
 
-#define REAL_SEG(sel)                                                                                                  \
-	{                                                                                                              \
-		.selector = (sel), .base = (uint64_t)(sel) << 4, .limit = 0xffff, .attr = ATTR_DATA16                  \
-	}
 #define FLAT_SEG(a)                                                                                                    \
 	{                                                                                                              \
 		.limit = 0xffffffff, .attr = (a)                                                                       \
 	}
-
-const struct cpu_regs cpu_regs_reset = {
-	.gpr = {[CPU_RDX] = 0x600}, /* family 6 */
-	.rip = 0xfff0,
-	.rflags = RFLAGS_FIXED,
-	.es = REAL_SEG(0),
-	.cs = {.selector = 0xf000, .base = 0xffff0000, .limit = 0xffff, .attr = ATTR_CODE16},
-	.ss = REAL_SEG(0),
-	.ds = REAL_SEG(0),
-	.fs = REAL_SEG(0),
-	.gs = REAL_SEG(0),
-	.ldt = {.limit = 0xffff, .attr = ATTR_LDT},
-	.tr = {.limit = 0xffff, .attr = ATTR_TSS_BUSY},
-	.gdt = {.limit = 0xffff},
-	.idt = {.limit = 0xffff},
-	.cr0 = CR0_POWER_ON,
-};
 
 /* Opens a regular file that has something in it. The descriptor, or -errno. */
 static int open_file(const char *what, const char *path, uint64_t *bytes, struct accel_err *err)

@@ -36,7 +36,7 @@ ACCEL := object mapdef elfcheck btfcheck reloc layout field insn disasm tnum ran
 	verify_insn verify_call verify_mem verify_report interp engine jit jit_alu jit_plan jit_x86 jit_mem runtime runtime_string page
 # `hotreg prog`: of the program, not of the library
 ACCEL_CMD := progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw progcmd_bench progcmd_bench_kernel rawprog sandbox
-VMM := options vm vm_run clock bus bus_check bus_zones deferred mem chardev event stats trace boot linux multiboot cpu_kvm kvm_apic kvm_deferred kvm_state kvm_probe cpu_soft \
+VMM := options vm vm_run clock bus bus_check bus_zones deferred mem chardev event stats trace boot boot_area elfload linux multiboot pvh cpu_kvm kvm_apic kvm_deferred kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
 VMM += ctl ctl_client top top_frame stats_json stats_text vm_stats vm_park control control_socket qmp qmp_cmd qmp_live
 VMM += cpuid cpuid_features cpuid_models kvm_cpuid kvm_cpuid_model cpu_models cpu_regs
@@ -64,7 +64,7 @@ UNIT_TESTS += test_cpu_soft test_soft_insn
 UNIT_TESTS += test_linux test_multiboot test_boot test_kvm_probe test_cpu_kvm
 UNIT_TESTS += test_testdev test_cpuid test_kvm_cpuid
 UNIT_TESTS += test_jit test_jit_objects
-UNIT_TESTS += test_acpi
+UNIT_TESTS += test_acpi test_pvh
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd test_rawprog
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
@@ -225,6 +225,7 @@ GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector
 	-mgeneral-regs-only -Wall -Wextra -Werror -Itests/guest
 GUESTS := regbench smp_hpet cpuid
 GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/vga.img $(BUILD)/guest/resets.bin $(BUILD)/guest/clocks.bin $(BUILD)/guest/guest_exit $(BUILD)/guest/guest_tool
+GUEST_BINS += $(BUILD)/guest/loaded.flat $(BUILD)/guest/loaded_pvh.elf
 
 .PHONY: guests
 guests: $(GUEST_BINS) $(TEST_PROG_OBJS)
@@ -246,6 +247,10 @@ $(BUILD)/guest/smp_hpet.o: tests/guest/smp_hpet.c tests/guest/guest.h
 	$(CC) $(GUEST64_CFLAGS) -c -o $@ $<
 $(BUILD)/guest/smp_hpet.elf: $(BUILD)/guest/start64.o $(BUILD)/guest/smp_hpet.o tests/guest/guest.ld
 	ld -m elf_x86_64 --oformat elf64-x86-64 -z noexecstack -T tests/guest/guest.ld -o $@ $(filter %.o,$^)
+# One guest by two loaders.
+$(BUILD)/guest/loaded.flat $(BUILD)/guest/loaded_pvh.elf: tests/guest/loaded.S $(BUILD)/guest/loaded.o tests/guest/loaded.ld
+	$(CC) $(GUEST_CFLAGS) $(if $(findstring pvh,$@),-DPVH) -c -o $@.start.o $<
+	ld -m elf_i386 -z noexecstack -T tests/guest/loaded.ld -o $@ $@.start.o $(BUILD)/guest/loaded.o
 # For Linux guests in the nested bed.
 $(BUILD)/guest/guest_exit $(BUILD)/guest/guest_tool: $(BUILD)/guest/%: tests/nested/%.c
 	@mkdir -p $(@D)

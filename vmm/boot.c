@@ -20,6 +20,7 @@
 #include "vmm/linux.h"
 #include "vmm/multiboot.h"
 #include "vmm/options.h"
+#include "vmm/pvh.h"
 #include "vmm/text.h"
 #include "vmm/vm.h"
 
@@ -36,6 +37,7 @@
 #define EFER_LME 0x100u
 #define EFER_LMA 0x400u
 #define RFLAGS_FIXED 0x2u
+#define TSS_LIMIT 0x67u
 
 /* Descriptor attributes, in the form of struct cpu_seg. */
 #define ATTR_CODE16 0x09bu
@@ -149,8 +151,9 @@ static int load_flat(struct vm *vm, const uint8_t *image, uint64_t bytes, struct
 	const char *path = vm->opt->kernel;
 
 	if (vm->opt->append || vm->opt->initrd)
-		return err_fail(err, -EINVAL, "%s is a flat binary, which takes no --%s: only multiboot kernels do",
-			path, vm->opt->append ? "append" : "initrd");
+		return err_fail(err, -EINVAL,
+			"%s is a flat binary, which takes no --%s: multiboot, PVH and Linux kernels do", path,
+			vm->opt->append ? "append" : "initrd");
 	if (bytes > BOOT_FLAT_END - BOOT_FLAT_BASE)
 		return err_fail(err, -EFBIG,
 			"%s is no multiboot image, and too large for a flat binary: %llu bytes, at most %u", path,
@@ -170,7 +173,7 @@ static int load_flat(struct vm *vm, const uint8_t *image, uint64_t bytes, struct
 
 /* Loads one module at *at (page-aligned) and moves *at behind it. `string`: "FILE" or "FILE ARGUMENTS". */
 static int load_module(
-	struct guest_mem *mem, const char *string, uint32_t *at, struct multiboot_module *mod, struct accel_err *err)
+	struct guest_mem *mem, const char *string, uint32_t *at, struct boot_module *mod, struct accel_err *err)
 {
 	char *path = strndup(string, strcspn(string, " "));
 	uint64_t bytes;
@@ -193,7 +196,7 @@ static int load_module(
 	rc = read_whole(fd, host, bytes, path, err);
 	if (rc)
 		goto out;
-	*mod = (struct multiboot_module){.start = *at, .end = *at + (uint32_t)bytes, .string = string};
+	*mod = (struct boot_module){.start = *at, .end = *at + (uint32_t)bytes, .string = string};
 	*at = (mod->end + PAGE - 1) & ~(PAGE - 1);
 out:
 	close(fd);
@@ -203,7 +206,7 @@ out_path:
 }
 
 /* --initrd FILE[,FILE...]; list is a copy that is cut at its commas. */
-static int load_modules(struct guest_mem *mem, char *list, uint32_t at, struct multiboot_module *mods, unsigned *count,
+static int load_modules(struct guest_mem *mem, char *list, uint32_t at, struct boot_module *mods, unsigned *count,
 	struct accel_err *err)
 {
 	char *next;
@@ -217,8 +220,8 @@ static int load_modules(struct guest_mem *mem, char *list, uint32_t at, struct m
 			*next++ = '\0';
 		if (*one == '\0')
 			return err_fail(err, -EINVAL, "--initrd has an empty file name");
-		if (*count == MULTIBOOT_MAX_MODULES)
-			return err_fail(err, -EINVAL, "--initrd names more than %d modules", MULTIBOOT_MAX_MODULES);
+		if (*count == BOOT_MAX_MODULES)
+			return err_fail(err, -EINVAL, "--initrd names more than %d modules", BOOT_MAX_MODULES);
 		rc = load_module(mem, one, &at, &mods[*count], err);
 		if (rc)
 			return rc;
@@ -227,10 +230,32 @@ static int load_modules(struct guest_mem *mem, char *list, uint32_t at, struct m
 	return 0;
 }
 
+/* 32-bit protected mode without paging, flat segments, interrupts off; `info` is in EBX. */
+static void flat_regs(uint32_t entry, uint32_t info, struct cpu_regs *regs)
+{
+	*regs = (struct cpu_regs){
+		.gpr = {[CPU_RBX] = info},
+		.rip = entry,
+		.rflags = RFLAGS_FIXED,
+		.es = FLAT_SEG(ATTR_DATA32),
+		.cs = FLAT_SEG(ATTR_CODE32),
+		.ss = FLAT_SEG(ATTR_DATA32),
+		.ds = FLAT_SEG(ATTR_DATA32),
+		.fs = FLAT_SEG(ATTR_DATA32),
+		.gs = FLAT_SEG(ATTR_DATA32),
+		.ldt = cpu_regs_reset.ldt,
+		.tr = cpu_regs_reset.tr,
+		.cr0 = CR0_PE | CR0_ET,
+	};
+	/* Selectors that are no null ones, as GRUB leaves them; the descriptor tables stay the guest's to set up. */
+	regs->cs.selector = 0x10;
+	regs->es.selector = regs->ss.selector = regs->ds.selector = regs->fs.selector = regs->gs.selector = 0x18;
+}
+
 static int load_multiboot(
 	struct vm *vm, const uint8_t *file, uint64_t bytes, struct cpu_regs *regs, struct accel_err *err)
 {
-	struct multiboot_module mods[MULTIBOOT_MAX_MODULES];
+	struct boot_module mods[BOOT_MAX_MODULES];
 	const struct options *opt = vm->opt;
 	struct multiboot_image img;
 	unsigned mod_count = 0;
@@ -254,24 +279,39 @@ static int load_multiboot(
 	free(cmdline);
 	if (rc)
 		return rc;
-	/* [MB1] 3.2 Machine state */
-	*regs = (struct cpu_regs){
-		.gpr = {[CPU_RAX] = MULTIBOOT_EAX, [CPU_RBX] = img.info},
-		.rip = img.entry,
-		.rflags = RFLAGS_FIXED,
-		.es = FLAT_SEG(ATTR_DATA32),
-		.cs = FLAT_SEG(ATTR_CODE32),
-		.ss = FLAT_SEG(ATTR_DATA32),
-		.ds = FLAT_SEG(ATTR_DATA32),
-		.fs = FLAT_SEG(ATTR_DATA32),
-		.gs = FLAT_SEG(ATTR_DATA32),
-		.ldt = cpu_regs_reset.ldt,
-		.tr = cpu_regs_reset.tr,
-		.cr0 = CR0_PE | CR0_ET,
-	};
-	/* Selectors that are no null ones, as GRUB leaves them; the descriptor tables stay the guest's to set up. */
-	regs->cs.selector = 0x10;
-	regs->es.selector = regs->ss.selector = regs->ds.selector = regs->fs.selector = regs->gs.selector = 0x18;
+	flat_regs(img.entry, img.info, regs); /* [MB1] 3.2 Machine state */
+	regs->gpr[CPU_RAX] = MULTIBOOT_EAX;
+	return 0;
+}
+
+/* ---- PVH ------------------------------------------------------------------------------------- */
+
+static int load_pvh(
+	struct vm *vm, const uint8_t *file, uint64_t bytes, uint32_t rsdp, struct cpu_regs *regs, struct accel_err *err)
+{
+	struct boot_module mods[BOOT_MAX_MODULES];
+	const struct options *opt = vm->opt;
+	unsigned mod_count = 0;
+	struct pvh_image img;
+	struct accel_err why;
+	char *initrd = NULL;
+	int rc;
+
+	rc = pvh_load(&vm->mem, file, bytes, &img, &why);
+	if (rc)
+		return err_fail(err, rc, "cannot boot %s: %.300s", opt->kernel, why.text);
+	if (opt->initrd) {
+		initrd = strdup(opt->initrd);
+		rc = initrd ? load_modules(&vm->mem, initrd, img.elf.end, mods, &mod_count, err)
+			    : err_fail(err, -ENOMEM, "out of memory");
+	}
+	if (!rc)
+		rc = pvh_write_info(&vm->mem, opt->append ? opt->append : "", mods, mod_count, rsdp, &img, err);
+	free(initrd);
+	if (rc)
+		return rc;
+	flat_regs(img.elf.entry, img.info, regs);
+	regs->tr.limit = TSS_LIMIT;
 	return 0;
 }
 
@@ -360,6 +400,7 @@ static int load_linux(struct vm *vm, const uint8_t *file, uint64_t bytes, struct
 
 static int load_kernel(struct vm *vm, struct cpu_regs *regs, struct accel_err *err)
 {
+	uint32_t rsdp = 0, entry;
 	uint64_t bytes;
 	uint8_t *file;
 	int rc;
@@ -368,14 +409,17 @@ static int load_kernel(struct vm *vm, struct cpu_regs *regs, struct accel_err *e
 	if (rc)
 		return rc;
 	if (vm->machine)
-		machine_write_tables(vm->machine);
+		rsdp = machine_write_tables(vm->machine);
 	if (multiboot_find(file, bytes) >= 0)
 		rc = load_multiboot(vm, file, bytes, regs, err);
 	else if (linux_find(file, bytes))
 		rc = load_linux(vm, file, bytes, regs, err);
-	else if (bytes >= SELFMAG && memcmp(file, ELFMAG, SELFMAG) == 0)
+	else if (pvh_find(file, bytes, &entry))
+		rc = load_pvh(vm, file, bytes, rsdp, regs, err);
+	else if (elf_is(file, bytes))
 		rc = err_fail(err, -EINVAL,
-			"%s is an ELF file but no multiboot image: it has no multiboot-1 header in its first 8 KiB",
+			"%s is an ELF file but no multiboot image: it has no multiboot-1 header in its first 8 KiB, "
+			"and no PVH note",
 			vm->opt->kernel);
 	else
 		rc = load_flat(vm, file, bytes, regs, err);

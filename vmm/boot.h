@@ -2,7 +2,7 @@
 /*
  * boot.h: puts the guest's first code into memory and vCPU 0 at its first instruction.
  *
- * A BIOS image (no --kernel), a multiboot-1 kernel with modules, a Linux bzImage with an initrd, or a flat
+ * A BIOS image (no --kernel), a multiboot-1 or PVH kernel with modules, a Linux bzImage with an initrd, or a flat
  * real-mode binary at 0x7c00; which, the file's content tells. Files are hostile: every field is checked before it is used.
  */
 #ifndef VMM_BOOT_H

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "vmm/boot_area.h"
 #include "vmm/text.h"
 
 /* The setup header ([LINUX-BOOT] "The Real-Mode Kernel Header"), also at these offsets of the boot parameters. */
@@ -55,9 +56,6 @@
 #define GDT 0x11000u
 #define CMDLINE 0x20000u
 #define CMDLINE_MOST 0x10000u
-#define LOW_RAM_END 0x9fc00u
-#define BIOS_BASE 0xf0000u
-#define HIGH_RAM_BASE 0x100000u
 #define PAGE 4096u
 
 #define PTE_PRESENT_WRITABLE 0x3u
@@ -117,7 +115,7 @@ struct place {
 
 static struct place choose_place(const uint8_t *file, uint64_t kernel_bytes)
 {
-	struct place place = {HIGH_RAM_BASE, kernel_bytes};
+	struct place place = {BOOT_HIGH_RAM_BASE, kernel_bytes};
 	uint64_t preferred, init_bytes;
 
 	if (get16(file + VERSION) < PROTOCOL_INIT_SIZE)
@@ -125,7 +123,7 @@ static struct place choose_place(const uint8_t *file, uint64_t kernel_bytes)
 	preferred = get64(file + PREF_ADDRESS);
 	init_bytes = get32(file + INIT_SIZE);
 	/* It would move itself there first, over what lies behind a copy at 1 MiB. */
-	if (file[RELOCATABLE_KERNEL] && preferred > HIGH_RAM_BASE && preferred <= UINT32_MAX)
+	if (file[RELOCATABLE_KERNEL] && preferred > BOOT_HIGH_RAM_BASE && preferred <= UINT32_MAX)
 		place.base = preferred;
 	if (init_bytes > kernel_bytes)
 		place.bytes = init_bytes;
@@ -185,17 +183,17 @@ static void fill_screen_info(uint8_t *params)
 	screen[0x10] = 16; /* orig_video_points */
 }
 
-static void fill_e820(uint8_t *params, uint64_t ram_bytes)
+static void fill_e820(uint8_t *params, const struct guest_mem *mem)
 {
-	const struct e820_entry map[] = {
-		{0, LOW_RAM_END, 1},
-		{LOW_RAM_END, 0xa0000 - LOW_RAM_END, 2},
-		{BIOS_BASE, HIGH_RAM_BASE - BIOS_BASE, 2},
-		{HIGH_RAM_BASE, ram_bytes - HIGH_RAM_BASE, 1},
-	};
+	struct boot_region regions[BOOT_REGIONS];
 
-	params[E820_ENTRIES] = sizeof(map) / sizeof(map[0]);
-	memcpy(params + E820_TABLE, map, sizeof(map));
+	boot_memory_map(mem, regions);
+	params[E820_ENTRIES] = BOOT_REGIONS;
+	for (unsigned i = 0; i < BOOT_REGIONS; i++) {
+		const struct e820_entry entry = {regions[i].base, regions[i].bytes, regions[i].type};
+
+		memcpy(params + E820_TABLE + i * sizeof(entry), &entry, sizeof(entry));
+	}
 }
 
 /* The first 4 GiB, in pages of 2 MiB, at the addresses that they have. */
@@ -243,7 +241,7 @@ int linux_write_params(struct guest_mem *mem, const uint8_t *file, size_t bytes,
 	put32(params + CMD_LINE_PTR, CMDLINE);
 	put32(params + RAMDISK_IMAGE, initrd_bytes ? initrd : 0);
 	put32(params + RAMDISK_SIZE, initrd_bytes);
-	fill_e820(params, mem->ram_bytes);
+	fill_e820(params, mem);
 	if (has_vga)
 		fill_screen_info(params);
 	if (!mem_write(mem, PARAMS, params, sizeof(params)) || !mem_write(mem, CMDLINE, cmdline, strlen(cmdline) + 1) ||

@@ -12,22 +12,15 @@
 #include <stdint.h>
 
 #include "accel/accel.h" /* struct accel_err */
-#include "vmm/mem.h"
+#include "vmm/boot_area.h"
 
 #define MULTIBOOT_SEARCH_BYTES 8192u
-#define MULTIBOOT_MAX_MODULES 32
 
 /* What the loader made of an image. */
 struct multiboot_image {
 	uint32_t entry; /* physical */
 	uint32_t end;	/* first byte after the image and its .bss, page-aligned */
 	uint32_t info;	/* where multiboot_write_info() put the structure: the guest's EBX */
-};
-
-/* A module that is in guest memory already. */
-struct multiboot_module {
-	uint32_t start, end; /* end: first byte after it */
-	const char *string;
 };
 
 /* Offset of the header in the first 8 KiB, or -1: no multiboot image. */
@@ -41,7 +34,7 @@ int multiboot_load(
  * Writes memory sizes, memory map, command line, modules and the loader's name into low memory.
  * 0, or -E2BIG with a sentence when the strings do not fit.
  */
-int multiboot_write_info(struct guest_mem *mem, const char *cmdline, const struct multiboot_module *mods,
-	unsigned mod_count, struct multiboot_image *img, struct accel_err *err);
+int multiboot_write_info(struct guest_mem *mem, const char *cmdline, const struct boot_module *mods, unsigned mod_count,
+	struct multiboot_image *img, struct accel_err *err);
 
 #endif

@@ -280,7 +280,7 @@ struct option_row {
 
 static const struct option_row rows[] = {
 	{"--kernel", VALUE, false, set_kernel, "FILE",
-		"boot a multiboot-1 ELF32 kernel, or a flat real-mode binary at 0x7c00"},
+		"boot a Linux bzImage, a PVH or multiboot-1 kernel, or a flat binary at 0x7c00"},
 	{"--append", VALUE, false, set_append, "TEXT", "the kernel's command line"},
 	{"--initrd", VALUE, false, set_initrd, "FILE[,FILE...]",
 		"the kernel's modules; each may be \"FILE ARGUMENTS\""},

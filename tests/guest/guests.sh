@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# guests.sh TEST [CPU] [ACCEL]: one test with a guest. TEST is seabios, grub, vga, regbench, smp, resets,
+# guests.sh TEST [CPU] [ACCEL]: one test with a guest. TEST is seabios, grub, vga, regbench, smp, loaded, resets,
 # cpuid or wrong-program; CPU kvm or soft; ACCEL off, on or check. Status 0, or 77 with a last line that says why
 # it is skipped. Called from tests/list.txt; HOTREG and BUILD (default build) can be set.
 set -u
@@ -102,6 +102,29 @@ vga)
 	else
 		echo "vga: not compared with QEMU, which is not there"
 	fi
+	;;
+loaded)
+	# the form in which test kernels of other projects are started: a multiboot ELF32 file at 4 MiB, an environment as module
+	printf 'KEY=value of a key\n' >"$dir/env"
+	printf 'second\n' >"$dir/two"
+	run --kernel "$build/guest/loaded.flat" --append "one 'two  three'" --cpus 1 --serial stdio --mem 96M \
+		--initrd "$dir/env,$dir/two with=arguments" --timeout 60
+	want_status 43
+	want "$dir/out.txt" "loaded: multiboot"
+	want "$dir/out.txt" "cmdline: $build/guest/loaded.flat one 'two  three'"
+	want "$dir/out.txt" "memory: 96 MiB"
+	want "$dir/out.txt" "module: $dir/env: KEY=value of a key"
+	want "$dir/out.txt" "module: $dir/two with=arguments: second"
+	want "$dir/out.txt" "rsdp: found"
+	run --kernel "$build/guest/loaded_pvh.elf" --append "one 'two  three'" --serial stdio --mem 96M \
+		--initrd "$dir/env,$dir/two with=arguments" --timeout 60
+	want_status 43
+	want "$dir/out.txt" "loaded: PVH version 1"
+	grep -aqx "cmdline: one 'two  three'" "$dir/out.txt" || die "another command line"
+	want "$dir/out.txt" "memory: 96 MiB"
+	want "$dir/out.txt" "module: $dir/env: KEY=value of a key"
+	want "$dir/out.txt" "module: $dir/two with=arguments: second"
+	want "$dir/out.txt" "rsdp: found"
 	;;
 resets)
 	run --kernel "$build/guest/resets.bin" --serial none --debugcon "$dir/debugcon.txt" --timeout 60

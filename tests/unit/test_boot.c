@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * test_boot.c: what boot_load() puts where and with which registers, for a BIOS, a flat binary and
- * a multiboot kernel with modules; and one refusing line for each kind of bad file.
+ * test_boot.c: what boot_load() puts where and with which registers, for a BIOS, a flat binary,
+ * a multiboot and a PVH kernel with modules; and one refusing line for each kind of bad file.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -276,6 +276,58 @@ static void test_too_many_modules(void **state)
 	free(list);
 }
 
+/* An ELF32 file at 2 MiB with a PVH note, 64 bytes of it loaded. */
+static const char *pvh_kernel(void)
+{
+	static struct {
+		Elf32_Ehdr e;
+		Elf32_Phdr p[2];
+		uint32_t note[5];
+		uint8_t code[64];
+	} image = {
+		.e = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS32, ELFDATA2LSB, EV_CURRENT},
+			.e_machine = EM_386,
+			.e_phoff = sizeof(Elf32_Ehdr),
+			.e_phentsize = sizeof(Elf32_Phdr),
+			.e_phnum = 2},
+		.note = {4, 4, 18, 0x006e6558, 0x200010},
+	};
+
+	image.p[0] = (Elf32_Phdr){PT_LOAD, offsetof(typeof(image), code), 0x200000, 0x200000, 64, 5000, PF_R, 1};
+	image.p[1] = (Elf32_Phdr){PT_NOTE, offsetof(typeof(image), note), 0, 0, sizeof(image.note), 0, PF_R, 4};
+	memset(image.code, 0x5c, sizeof(image.code));
+	return file("pvh", &image, sizeof(image));
+}
+
+static void test_pvh(void **state)
+{
+	uint32_t info;
+
+	(void)state;
+	t.opt.kernel = pvh_kernel();
+	t.opt.append = "one two";
+	t.opt.initrd = file("module", "MMMM", 4);
+	assert_int_equal(boot_load(&t.vm, &t.err), 0);
+	/* [PVH] the state at the entry */
+	assert_int_equal(t.regs.rip, 0x200010);
+	assert_int_equal(t.regs.cr0 & ~0x10u, 1); /* ET is read-only */
+	assert_int_equal(t.regs.cr4, 0);
+	assert_int_equal(t.regs.rflags & 0x20300, 0);
+	assert_int_equal(t.regs.cs.attr, 0xc9b);
+	assert_int_equal(t.regs.ds.attr, 0xc93);
+	assert_int_equal(t.regs.es.attr, 0xc93);
+	assert_int_equal(t.regs.cs.limit, 0xffffffff);
+	assert_int_equal(t.regs.tr.base, 0);
+	assert_int_equal(t.regs.tr.limit, 0x67);
+	assert_int_equal(t.regs.tr.attr & 0x9f, 0x8b); /* a busy 32-bit TSS */
+	info = (uint32_t)t.regs.gpr[CPU_RBX];
+	assert_int_equal(get32(info), 0x336ec578);
+	assert_string_equal((char *)t.vm.mem.ram + get32(info + 24), "one two");
+	assert_int_equal(get32(info + 12), 1);
+	assert_memory_equal(t.vm.mem.ram + get32(get32(info + 16)), "MMMM", 4);
+	assert_int_equal(get32(get32(info + 16)), 0x202000); /* page-aligned, behind .bss */
+}
+
 static void test_elf_without_header(void **state)
 {
 	(void)state;
@@ -325,6 +377,7 @@ int main(void)
 		TEST(test_bad_flat),
 		TEST(test_fifo),
 		TEST(test_multiboot),
+		TEST(test_pvh),
 		TEST(test_bad_modules),
 		TEST(test_too_many_modules),
 		TEST(test_elf_without_header),

@@ -333,7 +333,7 @@ static void test_header_search(void **state)
 /* Field offsets as in the table of [MB1] 3.3. */
 static void test_info(void **state)
 {
-	const struct multiboot_module mods[] = {{0x300000, 0x300123, "a.txt x=1"}, {0x301000, 0x301001, "b"}};
+	const struct boot_module mods[] = {{0x300000, 0x300123, "a.txt x=1"}, {0x301000, 0x301001, "b"}};
 	struct multiboot_image img = {0};
 	struct guest_mem *mem = *state;
 	const uint8_t *ram = mem->ram, *info, *map, *list;

@@ -38,6 +38,7 @@ ACCEL := object mapdef elfcheck btfcheck reloc layout field insn disasm tnum ran
 ACCEL_CMD := progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw progcmd_bench progcmd_bench_kernel rawprog sandbox
 VMM := options vm vm_run clock bus bus_check bus_zones deferred mem chardev event stats trace boot boot_area elfload linux multiboot pvh cpu_kvm kvm_apic kvm_deferred kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
+VMM += page_image
 VMM += ctl ctl_client top top_frame stats_json stats_text vm_stats vm_park control control_socket qmp qmp_cmd qmp_live
 VMM += cpuid cpuid_features cpuid_models kvm_cpuid kvm_cpuid_model cpu_models cpu_regs
 VMM += soft_mem soft_insn soft_operand soft_stack soft_bits soft_intr soft_string
@@ -56,6 +57,7 @@ UNIT_TESTS += test_ioapic test_irq_route
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_options test_trace test_vm test_vm_threads test_chardev test_stats
 UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_doorbell test_kernel_load test_model_holds
 UNIT_TESTS += test_control test_ctl test_pause test_qmp test_qmp_live
+UNIT_TESTS += test_page_image
 UNIT_TESTS += test_platform_prog test_deferred test_kvm_deferred
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz test_verify_kernel test_verify_limits
 UNIT_TESTS += test_i8254 test_i8254_latch test_hpet test_piix4_pm test_mc146818 test_mc146818_calendar test_timer_programs test_timer_threads test_pm_ticks
@@ -195,7 +197,7 @@ $(BUILD)/tests/unit/test_jit_objects: LDFLAGS += -Wl,--wrap=memfd_create
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
 # Programs that are wrong on purpose, for tests.
-TEST_PROGS := hpet_wrong hpet_version
+TEST_PROGS := hpet_wrong hpet_version page_refused
 # Objects for the loader's test: a good one, and one for each thing that is refused.
 REFUSED := none version0 wrong_size pointer hole tail union bits int128 empty_array packed no_state static_state \
 	hidden_state no_head tiny_state two_states extern_var extern_func maps map_flags map_key map_empty map_large \
@@ -206,6 +208,7 @@ $(BUILD)/tests/unit/test_kernel_load $(BUILD)/tests/unit/test_jit_objects: | $(B
 $(BUILD)/tests/unit/test_runtime_threads: | $(BUILD)/tests/prog/threads.bpf.o
 $(BUILD)/tests/unit/test_qmp_live: | $(BUILD)/tests/prog/hpet_wrong.bpf.o $(BUILD)/tests/prog/hpet_version.bpf.o $(BPF_OBJS)
 $(BUILD)/tests/unit/test_bus_string: | $(BUILD)/tests/prog/fifo.bpf.o
+$(BUILD)/tests/unit/test_page_image: | $(BUILD)/tests/prog/page_refused.bpf.o
 $(BUILD)/tests/unit/test_doorbell: | $(BUILD)/examples/doorbell/doorbell.bpf.o
 $(BUILD)/tests/unit/test_object $(BUILD)/tests/unit/test_elfcheck $(BUILD)/tests/unit/test_progcmd: | $(TEST_OBJS)
 $(BUILD)/tests/obj/good.bpf.o $(BUILD)/tests/obj/maps.bpf.o: $(BUILD)/tests/obj/%.bpf.o: tests/obj/%.bpf.c bpf/hr.h

@@ -13,6 +13,7 @@
 #include "accel/layout.h"
 #include "accel/mapdef.h"
 #include "accel/reloc.h"
+#include "accel/tier.h"
 
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -522,6 +523,22 @@ void accel_object_prog_info(const struct accel_object *obj, unsigned index, stru
 		.verify_ns = p->verify_ns,
 		.states = p->states,
 	};
+}
+
+int accel_object_read_is_timed(
+	const struct accel_object *obj, const char *prog, uint32_t offset, uint8_t size, struct accel_err *err)
+{
+	const struct prog *p = accel_object_find_prog(obj, prog);
+	struct prog one;
+	int rc;
+
+	if (!p)
+		return accel_fail(err, -ENOENT, "%s: has no program %s", accel_object_name(obj), prog);
+	one = *p; /* whose verdict stays as it is */
+	one.ctx.read_offset = offset;
+	one.ctx.read_size = size;
+	rc = verify_prog(&one, err);
+	return rc ? rc : one.reads_time;
 }
 
 void accel_object_dump(const struct accel_object *obj, unsigned index, FILE *out)

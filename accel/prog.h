@@ -71,6 +71,9 @@ static inline bool prog_map_is_own(const struct prog_map *map)
 struct prog_ctx {
 	bool raw;
 	uint32_t size; /* raw only; may be 0 */
+	/* not raw: the request is a read of read_size bytes at read_offset; 0: any access */
+	uint8_t read_size;
+	uint32_t read_offset;
 };
 
 /* Source position of an instruction; the last entry at or before it holds. */

@@ -21,6 +21,7 @@
 
 #include "accel/object.h"
 #include "accel/slot.h"
+#include "accel/tier.h"
 
 #define TORN_TRIES 8 /* pure runs thrown away */
 #define LEAVE_SPINS 100
@@ -91,6 +92,7 @@ int accel_slot_new(struct accel_page *page, const struct accel_clock *clock, uns
 	atomic_init(&slot->hot.current, &slot->none);
 	slot->expedited = membarrier_register();
 	slot->hot.cpu_count = slot->expedited ? cpus : 0;
+	atomic_init(&slot->held, NULL);
 	pthread_mutex_init(&slot->lock, NULL);
 	*out = slot;
 	return 0;
@@ -163,6 +165,19 @@ void accel_hot_leave(struct accel_hot *hot)
 	memset(hot, 0, sizeof(*hot));
 }
 
+/* Makes another program current, and returns the last one once nobody runs it. lock held. */
+static struct attachment *slot_exchange(struct accel_slot *slot, const struct accel_hot_prog *new)
+{
+	struct attachment *old =
+		slot_attachment(slot, atomic_exchange_explicit(&slot->hot.current, new, memory_order_seq_cst));
+
+	for (struct accel_hot *hot = slot->hot.next; hot; hot = hot->next)
+		atomic_store_explicit(&hot->current, new, memory_order_seq_cst);
+	if (old)
+		slot_wait_left(slot);
+	return old;
+}
+
 /* Publishes att (NULL: none) and frees what was there once nobody runs it. */
 static void slot_publish(struct accel_slot *slot, struct attachment *att)
 {
@@ -170,19 +185,45 @@ static void slot_publish(struct accel_slot *slot, struct attachment *att)
 	struct attachment *old;
 
 	pthread_mutex_lock(&slot->lock);
-	old = slot_attachment(slot, atomic_exchange_explicit(&slot->hot.current, new, memory_order_seq_cst));
-	for (struct accel_hot *hot = slot->hot.next; hot; hot = hot->next)
-		atomic_store_explicit(&hot->current, new, memory_order_seq_cst);
-	if (old)
-		slot_wait_left(slot);
+	old = slot->is_held ? atomic_exchange(&slot->held, att) : slot_exchange(slot, new);
 	pthread_mutex_unlock(&slot->lock);
 	attachment_free(slot, old);
+}
+
+void accel_slot_hold(struct accel_slot *slot)
+{
+	pthread_mutex_lock(&slot->lock);
+	assert(!slot->is_held);
+	slot->is_held = true;
+	atomic_store(&slot->held, slot_attachment(slot, atomic_load(&slot->hot.current)));
+	slot_exchange(slot, &slot->none);
+	pthread_mutex_unlock(&slot->lock);
+}
+
+void accel_slot_release(struct accel_slot *slot)
+{
+	struct attachment *att;
+
+	pthread_mutex_lock(&slot->lock);
+	assert(slot->is_held);
+	att = atomic_load(&slot->held);
+	if (att)
+		slot_exchange(slot, &att->hot);
+	slot->is_held = false;
+	atomic_store(&slot->held, NULL);
+	pthread_mutex_unlock(&slot->lock);
+}
+
+bool accel_slot_is_pure(const struct accel_slot *slot)
+{
+	return slot->allow == ACCEL_PURE;
 }
 
 void accel_slot_free(struct accel_slot *slot)
 {
 	if (!slot)
 		return;
+	assert(!slot->is_held);
 	slot_publish(slot, NULL);
 	while (slot->hot.next)
 		accel_hot_leave(slot->hot.next);
@@ -343,7 +384,8 @@ void accel_slot_detach(struct accel_slot *slot)
 
 bool accel_slot_attached(const struct accel_slot *slot)
 {
-	return slot_attachment(slot, atomic_load_explicit(&slot->hot.current, memory_order_relaxed)) != NULL;
+	return slot_attachment(slot, atomic_load_explicit(&slot->hot.current, memory_order_relaxed)) != NULL ||
+	       atomic_load_explicit(&slot->held, memory_order_relaxed) != NULL;
 }
 
 /* A vCPU may be about to ring the old descriptor, which the caller is free to close on return. */

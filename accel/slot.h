@@ -63,7 +63,10 @@ struct accel_slot {
 	struct hr_page *shadow_page; /* check mode: under the device's mutex */
 	long shadow_diff;	     /* first byte a punting shadow run changed, else -1 */
 	bool shadow_answered;
-	pthread_mutex_t lock; /* attach, detach, set_eventfd */
+	pthread_mutex_t lock; /* attach, detach, set_eventfd, hold, release */
+	/* lock; `held` is read without */
+	bool is_held;			   /* nothing is current meanwhile */
+	_Atomic(struct attachment *) held; /* what is current again after accel_slot_release() */
 	struct slot_cpu cpu[];
 };
 

@@ -113,6 +113,23 @@ static int access_raw_ctx(struct verifier *v, const struct access *a, struct ran
 	return rc;
 }
 
+/* What the request is known to hold at `at`, when only one access is judged; false: any value. */
+static bool known_ctx(
+	const struct prog_ctx *ctx, const struct ctx_field *f, unsigned at, unsigned size, struct range *out)
+{
+	uint64_t value = 0; /* of a read: `value`, `is_write` */
+
+	if (ctx->read_size == 0 || f->offset == offsetof(struct hr_io, vcpu) ||
+		f->offset == offsetof(struct hr_io, result))
+		return false;
+	if (f->offset == offsetof(struct hr_io, offset))
+		value = ctx->read_offset;
+	else if (f->offset == offsetof(struct hr_io, size))
+		value = ctx->read_size;
+	*out = range_const(RANGE_BITS, value >> (8 * (at - f->offset)) & tnum_ones(8 * size));
+	return true;
+}
+
 static int access_ctx(struct verifier *v, const struct access *a, struct range *out)
 {
 	const struct ctx_field *f = NULL;
@@ -147,6 +164,8 @@ static int access_ctx(struct verifier *v, const struct access *a, struct range *
 		return verify_refuse(v, (int)a->reg, -1, "read each field by itself, as struct hr_io declares it",
 			"read of %u bytes of the request at offset %u, across the end of %s", a->size, at,
 			f ? f->name : "a field");
+	if (known_ctx(&v->prog->ctx, f, at, a->size, out))
+		return 0;
 	if (a->size == f->size)
 		*out = range_between(RANGE_BITS, f->min, f->max);
 	else

@@ -128,7 +128,8 @@ static inline uint64_t hpet_status(const struct hpet_state *s, uint64_t counter)
 static inline bool hpet_is_timed(uint32_t reg)
 {
 	return reg == HPET_REG_COUNTER || reg == HPET_REG_ISR ||
-	       (reg >= HPET_REG_TIMERS && reg % HPET_TIMER_STRIDE == HPET_TIMER_COMPARATOR);
+	       (reg >= HPET_REG_TIMERS && reg < HPET_REG_TIMERS + HPET_TIMERS * HPET_TIMER_STRIDE &&
+		       reg % HPET_TIMER_STRIDE == HPET_TIMER_COMPARATOR);
 }
 
 /* The 64-bit register at `reg`, a multiple of 8; `counter` matters where hpet_is_timed(). Reserved is 0. */

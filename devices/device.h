@@ -23,6 +23,7 @@ struct bus;
 struct device;
 struct vm;
 struct range_stats; /* vmm/stats.h */
+struct page_image;  /* vmm/page_image.h */
 
 struct device_ops {
 	/* Back to power-on state, page included (by page_begin/page_end). dev->lock held. */
@@ -33,6 +34,11 @@ struct device_ops {
 	 * dev->lock held, no vCPU runs.
 	 */
 	void (*shift_time)(struct device *dev, uint64_t by_ns);
+	/*
+	 * Optional, for ranges with HR_PAGE_OK: whether registers that are stored one after the other can show the state
+	 * as it is now without a pair of values that the chip never has. Asked after each page_end(). dev->lock held.
+	 */
+	bool (*may_show)(struct device *dev);
 	/* Frees what init took, dev itself included. No other thread is left. */
 	void (*destroy)(struct device *dev);
 };
@@ -47,6 +53,17 @@ struct device {
 	/* lock */
 	bool is_frozen; /* check mode: the program and the model see one instant */
 	uint64_t frozen_ns;
+	/* what the guest may see of a range without an exit, and what page_image.h does for it; NULL: nothing */
+	struct page_image *image;
+	const struct device_image_ops *image_ops;
+};
+
+/* vmm/page_image.h says what they do. dev->lock held. */
+struct device_image_ops {
+	void (*begin)(struct device *dev);
+	void (*end)(struct device *dev);
+	bool (*check_before)(struct device *dev, const struct hr_io *io, uint64_t *now_ns);
+	bool (*check_after)(struct device *dev, const struct hr_io *io);
 };
 
 /*
@@ -79,12 +96,16 @@ static inline void *device_page(const struct device *dev)
  */
 static inline void page_begin(struct device *dev)
 {
+	if (__builtin_expect(dev->image != NULL, 0))
+		dev->image_ops->begin(dev);
 	accel_page_begin(dev->page);
 }
 
 static inline void page_end(struct device *dev)
 {
 	accel_page_end(dev->page);
+	if (__builtin_expect(dev->image != NULL, 0))
+		dev->image_ops->end(dev);
 }
 
 /* A register's name for statistics and reports. A list ends with a NULL name. */
@@ -104,6 +125,11 @@ struct reg_name {
  * bytes, as if they had come one by one. Where it punts they do.
  */
 #define RANGE_MERGE 0x2u
+/*
+ * The guest may be shown a read-only page with what its reads would give (vmm/page_tier.h): every register is answered
+ * by a pure program, in parts as in whole, and the model brackets what it reads as well as what it changes.
+ */
+#define HR_PAGE_OK 0x4u
 
 /*
  * A run of bytes in a range whose writes may be deferred: with KVM they do not exit then but wait in a queue, and
@@ -135,7 +161,7 @@ struct range {
 	enum io_bus bus;
 	uint32_t len;  /* bytes */
 	uint8_t width; /* widest access the device takes whole: 1, 2, 4 or 8 */
-	uint8_t flags; /* RANGE_* */
+	uint8_t flags; /* RANGE_*, HR_PAGE_OK */
 	void (*read)(struct device *dev, struct io_req *req);
 	void (*write)(struct device *dev, struct io_req *req);
 	/*

@@ -363,7 +363,22 @@ static void hpet_destroy(struct device *dev)
 	free(h);
 }
 
-static const struct device_ops hpet_ops = {.reset = hpet_reset, .destroy = hpet_destroy};
+/*
+ * A periodic comparator moves with the counter, and so does the status of a level-triggered timer: stored one after
+ * the other, each could be seen without the other.
+ */
+static bool hpet_may_show(struct device *dev)
+{
+	const struct hpet_state *s = hpet_state_of(dev);
+
+	for (unsigned n = 0; n < HPET_TIMERS; n++) {
+		if (hpet_is_periodic(&s->timers[n]) || hpet_is_level(&s->timers[n]))
+			return false;
+	}
+	return true;
+}
+
+static const struct device_ops hpet_ops = {.reset = hpet_reset, .destroy = hpet_destroy, .may_show = hpet_may_show};
 
 static const struct reg_name hpet_regs[] = {{HPET_REG_CAPS, 8, "capabilities"}, {HPET_REG_CONFIG, 8, "configuration"},
 	{HPET_REG_ISR, 8, "status"}, {HPET_REG_COUNTER, 8, "main counter"},
@@ -374,6 +389,7 @@ static const struct range hpet_range = {.name = "hpet",
 	.base = HPET_BASE,
 	.len = HPET_LEN,
 	.width = 8,
+	.flags = HR_PAGE_OK,
 	.read = hpet_read,
 	.write = hpet_write,
 	.regs = hpet_regs,

@@ -14,6 +14,9 @@ no vmm 'devices' '"devices/(device|machine)\.h"'
 # Of the engine only accel.h, and for the bus hot.h.
 found=$(grep -lE '"accel/hot\.h"' vmm/*.[ch] devices/*.[ch] | grep -vx 'vmm/bus\.h' || true)
 [ -z "$found" ] || { echo "only vmm/bus.h includes accel/hot.h: $found"; bad=1; }
+# ...and for the page tier tier.h.
+found=$(grep -lE '"accel/tier\.h"' vmm/*.[ch] devices/*.[ch] | grep -vx 'vmm/page_[a-z]*\.c' || true)
+[ -z "$found" ] || { echo "only vmm/page_*.c includes accel/tier.h: $found"; bad=1; }
 # A quoted include names its folder, so that the rule above sees every one.
 bare=$(grep -nE '#[[:space:]]*include[[:space:]]*"[^/"]+"' bpf/*.[ch] accel/*.[ch] vmm/*.[ch] devices/*.[ch] || true)
 [ -z "$bare" ] || { echo "includes without a folder:"; echo "$bare"; bad=1; }

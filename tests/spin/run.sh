@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Model-checks the two protocols of the runtime with spin: each model must hold, searched to the
+# Model-checks the protocols of the runtime and of the page tier with spin: each model must hold, searched to the
 # end, and each of its mutants must be caught (else the model proves nothing). Prints one line for
 # each; any surprise ends with status 1, and status 77 says what is missing. Usage: tests/spin/run.sh
 set -u
@@ -24,7 +24,7 @@ search() {
 		timeout 60 ./pan -m100000 -w24 >>report 2>&1
 }
 
-for model in seqword replace; do
+for model in seqword replace publish; do
 	if search $model && grep -q 'errors: 0$' report && ! grep -qE 'max search depth|out of memory|not completed' report; then
 		echo "spin $model: holds, $(sed -n 's/^ *\([0-9]*\) states, stored.*/\1/p' report) states"
 	else

@@ -363,7 +363,7 @@ __attribute__((unused)) static void asm_line(struct asm_prog *a, const char *lin
 		return;
 	}
 	if (!strcmp(tok[0], "ctx") && n == 2) {
-		a->prog.ctx = (struct prog_ctx){true, (uint32_t)atoi(tok[1])};
+		a->prog.ctx = (struct prog_ctx){.raw = true, .size = (uint32_t)atoi(tok[1])};
 		return;
 	}
 	if (!strcmp(tok[0], "array") || !strcmp(tok[0], "hash")) {

@@ -485,7 +485,7 @@ static void generate(struct asm_prog *a, struct dice *dice)
 	asm_begin(a, "random");
 	generator_maps(a);
 	if (pick(dice, 3) == 0)
-		a->prog.ctx = (struct prog_ctx){true, 64};
+		a->prog.ctx = (struct prog_ctx){.raw = true, .size = 64};
 	gen_body(g, 4 + pick(dice, 40), true);
 	second = a->prog.insn_count;
 	a->funcs[1].start = second;

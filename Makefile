@@ -66,7 +66,7 @@ UNIT_TESTS += test_cpu_soft test_soft_insn
 UNIT_TESTS += test_linux test_multiboot test_boot test_kvm_probe test_cpu_kvm
 UNIT_TESTS += test_testdev test_cpuid test_kvm_cpuid
 UNIT_TESTS += test_jit test_jit_objects
-UNIT_TESTS += test_acpi test_pvh
+UNIT_TESTS += test_acpi test_pvh test_machine_reset
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd test_rawprog
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests

@@ -355,6 +355,15 @@ static void port61_write(struct device *dev, struct io_req *req)
 }
 
 /* The 8254 has no reset and comes up undefined: here in mode 0 with OUT low, nothing counting. */
+/* What a counter remembers of times gone by is no state of a new one. Page held. */
+static void i8254_forget(struct i8254_counter *c)
+{
+	uint8_t *bytes = (uint8_t *)c;
+
+	for (size_t i = 0; i < sizeof(*c); i++)
+		HR_STORE(bytes[i], 0);
+}
+
 static void i8254_reset(struct device *dev)
 {
 	struct i8254 *d = (struct i8254 *)dev;
@@ -364,6 +373,7 @@ static void i8254_reset(struct device *dev)
 	page_begin(dev);
 	d->seen_tick = i8254_tick(s, device_now(dev));
 	for (unsigned i = 0; i < 3; i++) {
+		i8254_forget(&s->counters[i]);
 		i8254_write_control(&s->counters[i], d->seen_tick, I8254_RW_BOTH << I8254_RW_SHIFT);
 		HR_STORE(s->counters[i].t.idle_ce, 0);
 		HR_STORE(s->counters[i].t.gate, i != 2);

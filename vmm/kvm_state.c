@@ -162,6 +162,22 @@ int kvm_set_regs(int vcpu_fd, const struct cpu_regs *regs)
 	return 0;
 }
 
+struct one_msr {
+	struct kvm_msrs head;
+	struct kvm_msr_entry entry;
+};
+
+static void msr_set(int vcpu_fd, uint32_t index, uint64_t value)
+{
+	struct one_msr one;
+
+	memset(&one, 0, sizeof(one));
+	one.head.nmsrs = 1;
+	one.entry.index = index;
+	one.entry.data = value;
+	(void)ioctl(vcpu_fd, KVM_SET_MSRS, &one);
+}
+
 /* ---- power-on state ------------------------------------------------------------------------- */
 
 /* Fills *out with every MSR that KVM would migrate, but for the TSC. */
@@ -237,6 +253,17 @@ static void msrs_restore(int vcpu_fd, const struct kvm_msrs *msrs)
 	}
 }
 
+/*
+ * RESET clears the TSC; KVM takes a 0 for a processor that starts and brings its TSC in line with the others'. So after a
+ * triple fault, for which KVM on SVM forgets the offset that it gave the processor, the guest's TSC is again what
+ * KVM's own timers go by: without this the APIC's deadline timer was late by as much as the host's TSC was ahead.
+ */
+static void tsc_restore(int vcpu_fd)
+{
+	msr_set(vcpu_fd, MSR_IA32_TSC_ADJUST, 0); /* a processor may have none */
+	msr_set(vcpu_fd, MSR_IA32_TSC, 0);
+}
+
 int kvm_power_on_restore(int vcpu_fd, const struct kvm_power_on *state)
 {
 	struct kvm_vcpu_events events = state->events;
@@ -253,6 +280,7 @@ int kvm_power_on_restore(int vcpu_fd, const struct kvm_power_on *state)
 	/* System registers first: they hold the APIC's base, which KVM_SET_LAPIC and the MSRs rely on. */
 	if (ioctl(vcpu_fd, KVM_SET_SREGS, &state->sregs) < 0 || ioctl(vcpu_fd, KVM_SET_REGS, &state->regs) < 0)
 		return -errno;
+	tsc_restore(vcpu_fd);
 	msrs_restore(vcpu_fd, state->msrs);
 	if (state->has_lapic && ioctl(vcpu_fd, KVM_SET_LAPIC, &state->lapic) < 0)
 		return -errno;
@@ -281,11 +309,6 @@ void kvm_power_on_free(struct kvm_power_on *state)
 
 /* ---- pause ----------------------------------------------------------------------------------- */
 
-struct one_msr {
-	struct kvm_msrs head;
-	struct kvm_msr_entry entry;
-};
-
 static bool msr_get(int vcpu_fd, uint32_t index, uint64_t *value)
 {
 	struct one_msr one;
@@ -297,17 +320,6 @@ static bool msr_get(int vcpu_fd, uint32_t index, uint64_t *value)
 		return false;
 	*value = one.entry.data;
 	return true;
-}
-
-static void msr_set(int vcpu_fd, uint32_t index, uint64_t value)
-{
-	struct one_msr one;
-
-	memset(&one, 0, sizeof(one));
-	one.head.nmsrs = 1;
-	one.entry.index = index;
-	one.entry.data = value;
-	(void)ioctl(vcpu_fd, KVM_SET_MSRS, &one);
 }
 
 void kvm_pause_save(int vcpu_fd, bool has_lapic, struct kvm_pause *out)

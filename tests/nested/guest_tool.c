@@ -3,6 +3,7 @@
  * guest_tool.c: what the bed's Linux guests need besides busybox, static.
  *   guest_tool clock MS            asks for the time for MS milliseconds, by gettimeofday and the monotonic clock in turn, and says
  *                                  how often; status 1 when either ever went back
+ *   guest_tool sleep MS            sleeps, and says how long that took; status 1 when it was more than twice as long
  *   guest_tool cmos INDEX [VALUE]  writes a byte of CMOS memory, which survives a reset, or prints it
  */
 #include <inttypes.h>
@@ -46,6 +47,17 @@ static int clock_loop(uint64_t ms)
 	return back != 0;
 }
 
+static int sleep_once(uint64_t ms)
+{
+	const struct timespec ts = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+	uint64_t start = monotonic_ns(), took;
+
+	nanosleep(&ts, NULL);
+	took = (monotonic_ns() - start) / 1000000;
+	printf("%" PRIu64 " ms of sleep took %" PRIu64 "\n", ms, took);
+	return took > 2 * ms;
+}
+
 static int cmos(int argc, char **argv)
 {
 	if (ioperm(0x70, 2, 1) < 0) {
@@ -64,8 +76,10 @@ int main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "clock") == 0)
 		return clock_loop(strtoull(argv[2], NULL, 0));
+	if (argc == 3 && strcmp(argv[1], "sleep") == 0)
+		return sleep_once(strtoull(argv[2], NULL, 0));
 	if (argc >= 3 && strcmp(argv[1], "cmos") == 0)
 		return cmos(argc - 2, argv + 2);
-	fprintf(stderr, "usage: guest_tool clock MS | cmos INDEX [VALUE]\n");
+	fprintf(stderr, "usage: guest_tool clock MS | sleep MS | cmos INDEX [VALUE]\n");
 	return 2;
 }

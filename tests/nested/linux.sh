@@ -45,6 +45,7 @@ if [ $want = 0 ]; then
 	for clock in hpet acpi_pm tsc; do
 		grep -aqE "^guest: $clock: [1-9][0-9]* calls in 500 ms, 0 steps back" "$out" || fail "the clock $clock went back"
 	done
+	grep -aqE "^guest: 500 ms of sleep took ([5-9][0-9][0-9]|1000)\b" "$out" || fail "timers are late after the reset"
 	want "guest: power button"
 	want "hotreg: the guest resets the machine: "
 	want "hotreg: the guest turned the power off"

@@ -226,7 +226,8 @@ $(BUILD)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
 
 GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
 	-mgeneral-regs-only -Wall -Wextra -Werror -Itests/guest
-GUESTS := regbench smp_hpet cpuid
+TRAP_GUESTS := intr paging paging_pae v86
+GUESTS := regbench smp_hpet cpuid $(TRAP_GUESTS)
 GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/vga.img $(BUILD)/guest/resets.bin $(BUILD)/guest/clocks.bin $(BUILD)/guest/guest_exit $(BUILD)/guest/guest_tool
 GUEST_BINS += $(BUILD)/guest/loaded.flat $(BUILD)/guest/loaded_pvh.elf
 
@@ -240,6 +241,15 @@ $(BUILD)/guest/start.o: tests/guest/start.S
 	$(CC) $(GUEST_CFLAGS) -c -o $@ $<
 $(BUILD)/guest/%.elf: $(BUILD)/guest/start.o $(BUILD)/guest/%.o tests/guest/guest.ld
 	ld -m elf_i386 -z noexecstack -T tests/guest/guest.ld -o $@ $(filter %.o,$^)
+# Guests that take traps share trap.c; the one about paging is built once for each kind of page table.
+$(BUILD)/guest/trap.o $(TRAP_GUESTS:%=$(BUILD)/guest/%.o): tests/guest/trap.h
+$(BUILD)/guest/trap_entries.o: tests/guest/trap.S
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+$(BUILD)/guest/paging_pae.o: tests/guest/paging.c tests/guest/guest.h
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS) -DPAE -c -o $@ $<
+$(TRAP_GUESTS:%=$(BUILD)/guest/%.elf): $(BUILD)/guest/trap_entries.o $(BUILD)/guest/trap.o
 # 64-bit guests: the same layout in an ELF64 file.
 GUEST64_CFLAGS := $(filter-out -m32,$(GUEST_CFLAGS)) -m64 -mno-red-zone
 $(BUILD)/guest/start64.o: tests/guest/start64.S

@@ -161,14 +161,14 @@ __asm__(".pushsection .rodata\n"
 	"	movl 0x9014, %eax\n"
 	"	probe_answer\n"
 
-	/* Leaf 1 of a 486 without APIC: FPU, VME, PSE and no other feature. */
+	/* Leaf 1 of a 486 without VME: FPU, PSE and no other feature. */
 	"	.code16\n"
 	"probe_cpuid:\n"
 	"	movl $1, %eax\n"
 	"	cpuid\n"
 	"	movl %edx, %eax\n"
 	"	orl %ecx, %eax\n"
-	"	xorl $0x600dcafe ^ 0x8000000b, %eax\n" /* the hypervisor bit */
+	"	xorl $0x600dcafe ^ 0x80000009, %eax\n" /* the hypervisor bit */
 	"	probe_answer\n"
 
 	/* Timing: counts down what the host left at 0xb000, exits, for ever. */
@@ -244,8 +244,10 @@ static bool vm_new(struct probe_vm *p, const uint8_t *guest, char *reason, size_
 	struct accel_err err;
 	int run_bytes;
 
-	if (guest == probe_cpuid)
+	if (guest == probe_cpuid) {
 		want.request.model = cpuid_find_model("486", 3);
+		want.request.minus.word[CPUID_1_EDX] = 1u << 1; /* not every KVM has VME */
+	}
 	p->kvm_fd = kvm_open(&err);
 	if (p->kvm_fd < 0) {
 		snprintf(reason, reason_bytes, "%.90s", err.text);
@@ -266,8 +268,12 @@ static bool vm_new(struct probe_vm *p, const uint8_t *guest, char *reason, size_
 	if (p->vcpu_fd < 0)
 		goto fail;
 	p->run = mmap(NULL, (size_t)run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, p->vcpu_fd, 0);
-	if (p->run == MAP_FAILED || kvm_set_cpuid(p->kvm_fd, p->vcpu_fd, &want, &err))
+	if (p->run == MAP_FAILED)
 		goto fail;
+	if (kvm_set_cpuid(p->kvm_fd, p->vcpu_fd, &want, &err)) {
+		snprintf(reason, reason_bytes, "%.90s", err.text);
+		return false;
+	}
 	regs.cs.selector = 0;
 	regs.cs.base = 0;
 	regs.rip = CODE_GPA + (uint64_t)(guest - probe_code);

@@ -227,7 +227,7 @@ $(BUILD)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
 GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
 	-mgeneral-regs-only -Wall -Wextra -Werror -Itests/guest
 TRAP_GUESTS := intr paging paging_pae v86
-GUESTS := regbench smp_hpet cpuid $(TRAP_GUESTS)
+GUESTS := regbench smp_hpet cpuid fabric $(TRAP_GUESTS)
 GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/vga.img $(BUILD)/guest/resets.bin $(BUILD)/guest/clocks.bin $(BUILD)/guest/guest_exit $(BUILD)/guest/guest_tool
 GUEST_BINS += $(BUILD)/guest/loaded.flat $(BUILD)/guest/loaded_pvh.elf
 
@@ -255,10 +255,11 @@ GUEST64_CFLAGS := $(filter-out -m32,$(GUEST_CFLAGS)) -m64 -mno-red-zone
 $(BUILD)/guest/start64.o: tests/guest/start64.S
 	@mkdir -p $(@D)
 	$(CC) $(GUEST64_CFLAGS) -c -o $@ $<
-$(BUILD)/guest/smp_hpet.o: tests/guest/smp_hpet.c tests/guest/guest.h
+GUESTS64 := smp_hpet fabric
+$(GUESTS64:%=$(BUILD)/guest/%.o): $(BUILD)/guest/%.o: tests/guest/%.c tests/guest/guest.h
 	@mkdir -p $(@D)
 	$(CC) $(GUEST64_CFLAGS) -c -o $@ $<
-$(BUILD)/guest/smp_hpet.elf: $(BUILD)/guest/start64.o $(BUILD)/guest/smp_hpet.o tests/guest/guest.ld
+$(GUESTS64:%=$(BUILD)/guest/%.elf): $(BUILD)/guest/%.elf: $(BUILD)/guest/start64.o $(BUILD)/guest/%.o tests/guest/guest.ld
 	ld -m elf_x86_64 --oformat elf64-x86-64 -z noexecstack -T tests/guest/guest.ld -o $@ $(filter %.o,$^)
 # One guest by two loaders.
 $(BUILD)/guest/loaded.flat $(BUILD)/guest/loaded_pvh.elf: tests/guest/loaded.S $(BUILD)/guest/loaded.o tests/guest/loaded.ld

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# guests.sh TEST [CPU] [ACCEL]: one test with a guest. TEST is seabios, grub, vga, regbench, smp, loaded, resets,
+# guests.sh TEST [CPU] [ACCEL]: one test with a guest. TEST is seabios, grub, vga, regbench, smp, loaded, resets, fabric,
 # intr, paging, paging_pae, v86, cpuid or wrong-program; CPU kvm or soft; ACCEL off, on or check. Status 0, or 77 with a last line that says why
 # it is skipped. Called from tests/list.txt; HOTREG and BUILD (default build) can be set.
 set -u
@@ -173,6 +173,19 @@ cpuid)
 	[ $told -ge 5 ] || die "only $told models run here"
 	echo "cpuid: $told models the same with acceleration off, on and checked"
 	[ $exact = 1 ] || echo "cpuid: features not compared with the models: this KVM does not hide what they have not"
+	;;
+fabric)
+	# CPUS is the number of vCPUs, 4 when it is not set. A KVM without paging may end level-triggered interrupts too early.
+	"$hotreg" doctor >"$dir/doctor.txt"
+	grep -q "long mode *works" "$dir/doctor.txt" || skip "needs long mode, which this KVM does not do"
+	grep -q "split irqchip *works" "$dir/doctor.txt" || skip "needs a split irqchip, which this KVM does not have"
+	early=1
+	grep -q '^  32-bit paging  *works' "$dir/doctor.txt" && early=0
+	run --cpus "${CPUS:-4}" --testdev --kernel "$build/guest/fabric.elf" --append "cpus=${CPUS:-4} rounds=100 early=$early" \
+		--serial none --debugcon "$dir/debugcon.txt" --timeout 200
+	want_status 1
+	want "$dir/debugcon.txt" "fabric: ok"
+	want_answers
 	;;
 wrong-program)
 	# The program is ahead by a tick now and then: check mode finds it, says where, counts the rest, status 4.

@@ -2,7 +2,8 @@
 /*
  * start64.S: multiboot-1 header and entry of the project's own 64-bit guests. Builds page tables
  * that map the first 4 GiB to themselves, enters long mode and calls guest_main(magic, info), with
- * interrupts off. A second CPU that start_cpu1() wakes comes the same way to cpu1_main().
+ * interrupts off. A CPU that start_cpu1() or start_cpus() wakes comes the same way to cpu1_main(), on the stack that
+ * belongs to its APIC id, 1 to 7.
  */
 #define CR0_PG_PE 0x80000001
 #define CR4_PAE 0x20
@@ -12,6 +13,8 @@
 #define PDE_2M 0x83		/* the same for a page of 2 MiB */
 #define TRAMPOLINE 0x8000
 #define LAPIC 0xfee00000
+#define ICR_ALL_OTHERS 0xc0000
+#define STACK_BYTES 16384
 
 	.section .multiboot, "a"
 	.balign 4
@@ -81,21 +84,27 @@ enter_cpu1:
 1:	hlt
 	jmp 1b
 
-/* void start_cpu1(void): INIT and SIPI to APIC id 1, by the local APIC's command register. */
-	.globl start_cpu1
+/* void start_cpu1(void): INIT and SIPI to APIC id 1, by the local APIC's command register. start_cpus(): to all others. */
+	.globl start_cpu1, start_cpus
+start_cpus:
+	movl $ICR_ALL_OTHERS, %r8d
+	jmp 2f
 start_cpu1:
-	movl $trampoline, %esi
+	xorl %r8d, %r8d
+2:	movl $trampoline, %esi
 	movl $TRAMPOLINE, %edi
 	movl $trampoline_end - trampoline, %ecx
 	rep movsb
 	movl $LAPIC, %edx
 	movl $0x1ff, 0xf0(%rdx)		/* APIC on */
 	movl $0x01000000, 0x310(%rdx)
-	movl $0x4500, 0x300(%rdx)	/* INIT */
+	leal 0x4500(%r8), %eax		/* INIT */
+	movl %eax, 0x300(%rdx)
 	movl $10000, %ecx
 1:	loop 1b
 	movl $0x01000000, 0x310(%rdx)
-	movl $0x4600 | TRAMPOLINE >> 12, 0x300(%rdx)
+	leal 0x4600 + TRAMPOLINE / 4096(%r8), %eax
+	movl %eax, 0x300(%rdx)
 	ret
 
 /* Copied to TRAMPOLINE; CS is TRAMPOLINE >> 4, IP 0. */
@@ -119,7 +128,10 @@ trampoline_end:
 	movw %ax, %ds
 	movw %ax, %es
 	movw %ax, %ss
-	movl $stack1_top, %esp
+	movl LAPIC + 0x20, %esp		/* the APIC id, in bits 31-24 */
+	shrl $24, %esp
+	imull $STACK_BYTES, %esp
+	addl $stack0_top, %esp
 	movl $enter_cpu1, %esi
 	jmp long_mode
 
@@ -139,8 +151,7 @@ gdt_pointer:
 pml4:	.skip 4096
 pdpt:	.skip 4096
 pd:	.skip 4 * 4096
-	.skip 16384
+	.skip STACK_BYTES
 stack0_top:
-	.skip 16384
-stack1_top:
+	.skip 7 * STACK_BYTES
 	.section .note.GNU-stack, "", @progbits

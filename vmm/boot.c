@@ -383,7 +383,7 @@ static int load_linux(struct vm *vm, const uint8_t *file, uint64_t bytes, struct
 		return err_fail(err, -ENOTSUP,
 			"%s is a Linux kernel, which needs paging: the %s CPU has none, use --cpu kvm", opt->kernel,
 			vm->cpu_ops->name);
-	rc = linux_load(&vm->mem, file, bytes, true, &img, &why);
+	rc = linux_load(&vm->mem, file, bytes, vm->has_long_mode, &img, &why);
 	if (rc)
 		return err_fail(err, rc, "cannot boot %s: %.300s", opt->kernel, why.text);
 	if (opt->initrd)

@@ -332,7 +332,7 @@ static int kvm_create(struct vm *vm, unsigned index, struct cpu **out, struct ac
 		.has_lapic = vm->has_lapic,
 		.has_pv = !vm->opt->no_pv,
 		.request = vm->opt->cpu_model};
-	rc = kvm_set_cpuid(kv->kvm_fd, kc->fd, &want, err);
+	rc = kvm_set_cpuid(kv->kvm_fd, kc->fd, &want, &vm->has_long_mode, err);
 	if (rc)
 		goto fail;
 	rc = kvm_power_on_save(kv->kvm_fd, kc->fd, vm->has_lapic, &kc->power_on);

@@ -382,7 +382,17 @@ int kvm_cpuid_ask(int kvm_fd, bool has_lapic, struct cpuid_host *out, struct acc
 	return 0;
 }
 
-int kvm_set_cpuid(int kvm_fd, int vcpu_fd, const struct kvm_cpuid_want *want, struct accel_err *err)
+static bool list_has_long_mode(const struct kvm_cpuid2 *list)
+{
+	for (unsigned i = 0; i < list->nent; i++) {
+		if (list->entries[i].function == 0x80000001)
+			return list->entries[i].edx >> 29 & 1;
+	}
+	return false;
+}
+
+int kvm_set_cpuid(
+	int kvm_fd, int vcpu_fd, const struct kvm_cpuid_want *want, bool *has_long_mode, struct accel_err *err)
 {
 	struct kvm_cpuid_source source;
 	int rc;
@@ -394,6 +404,8 @@ int kvm_set_cpuid(int kvm_fd, int vcpu_fd, const struct kvm_cpuid_want *want, st
 	rc = id ? kvm_cpuid_make(&source, want, id, err) : -ENOMEM;
 	if (!rc && ioctl(vcpu_fd, KVM_SET_CPUID2, id) < 0)
 		rc = err_fail(err, -errno, "KVM_SET_CPUID2: %s", strerror(errno));
+	if (!rc && has_long_mode)
+		*has_long_mode = list_has_long_mode(id);
 	if (!rc && !want->has_lapic && disable_apic(vcpu_fd))
 		rc = err_fail(err, -errno, "KVM refuses to disable the APIC: %s", strerror(errno));
 	free(id);

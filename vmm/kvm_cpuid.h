@@ -33,9 +33,10 @@ void kvm_cpuid_host(const struct kvm_cpuid_source *source, bool has_lapic, struc
 int kvm_cpuid_make(const struct kvm_cpuid_source *source, const struct kvm_cpuid_want *want, struct kvm_cpuid2 *out,
 	struct accel_err *err);
 
-/* Both for a real one. 0 or -errno with a line in err. */
+/* Both for a real one. 0 or -errno with a line in err. *has_long_mode, where it is not NULL: whether the guest sees it. */
 int kvm_cpuid_ask(int kvm_fd, bool has_lapic, struct cpuid_host *out, struct accel_err *err);
-int kvm_set_cpuid(int kvm_fd, int vcpu_fd, const struct kvm_cpuid_want *want, struct accel_err *err);
+int kvm_set_cpuid(
+	int kvm_fd, int vcpu_fd, const struct kvm_cpuid_want *want, bool *has_long_mode, struct accel_err *err);
 
 /*
  * A model's leaves without the features and what belongs to this machine; `phys_bits` as the host's 0x80000008 EAX

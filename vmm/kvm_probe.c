@@ -270,7 +270,7 @@ static bool vm_new(struct probe_vm *p, const uint8_t *guest, char *reason, size_
 	p->run = mmap(NULL, (size_t)run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, p->vcpu_fd, 0);
 	if (p->run == MAP_FAILED)
 		goto fail;
-	if (kvm_set_cpuid(p->kvm_fd, p->vcpu_fd, &want, &err)) {
+	if (kvm_set_cpuid(p->kvm_fd, p->vcpu_fd, &want, NULL, &err)) {
 		snprintf(reason, reason_bytes, "%.90s", err.text);
 		return false;
 	}

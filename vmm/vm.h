@@ -58,6 +58,7 @@ struct vm {
 	void *backend; /* the CPU backend's own, set by ops->setup */
 	struct cpu *cpus[VM_MAX_CPUS];
 	unsigned cpu_count;
+	bool has_long_mode;   /* set by ops->create: the guest's CPUID has it */
 	bool has_lapic;	      /* set by ops->setup: there are local APICs, so the machine has an I/O APIC */
 	struct irq_apic apic; /* set by ops->setup: where interrupt messages go */
 	struct chardev *serial, *debugcon; /* opened by vm_create before machine_create; NULL: none */

@@ -328,6 +328,49 @@ static void test_pvh(void **state)
 	assert_int_equal(get32(get32(info + 16)), 0x202000); /* page-aligned, behind .bss */
 }
 
+/* A bzImage of four sectors of setup and one of kernel, with both entry points, at 1 MiB. */
+static const char *bzimage(void)
+{
+	static uint8_t image[5 * 512 + 512];
+	const uint16_t flag = 0xaa55, jump = 0x66eb, version = 0x020f, has_64 = 1;
+	const uint32_t signature = 0x53726448, initrd_max = 0x7fffffff, line_max = 2047;
+
+	memcpy(image + 0x1fe, &flag, 2);
+	memcpy(image + 0x200, &jump, 2);
+	memcpy(image + 0x202, &signature, 4);
+	memcpy(image + 0x206, &version, 2);
+	image[0x211] = 1;
+	memcpy(image + 0x22c, &initrd_max, 4);
+	memcpy(image + 0x236, &has_64, 2);
+	memcpy(image + 0x238, &line_max, 4);
+	return file("bzimage", image, sizeof(image));
+}
+
+/* [LINUX-BOOT] 32-bit and 64-bit boot protocol: which one follows from what processor the guest sees. */
+static void test_linux(void **state)
+{
+	static const struct cpu_ops with_paging = {.name = "paged", .set_regs = fake_set_regs, .has_paging = true};
+
+	(void)state;
+	t.opt.kernel = bzimage();
+	refused("needs paging");
+	t.vm.cpu_ops = &with_paging;
+	for (int is_64 = 0; is_64 < 2; is_64++) {
+		t.vm.has_long_mode = is_64;
+		assert_int_equal(boot_load(&t.vm, &t.err), 0);
+		assert_int_equal(t.regs.rip, is_64 ? 0x100200 : 0x100000);
+		assert_int_equal(t.regs.cs.attr, is_64 ? 0xa9b : 0xc9b);
+		assert_int_equal(t.regs.cs.selector, 0x10);
+		assert_int_equal(t.regs.ds.selector, 0x18);
+		assert_int_equal(t.regs.cr0 & ~0x10ull, is_64 ? 0x80000001 : 1);
+		assert_int_equal(t.regs.efer, is_64 ? 0x500 : 0);
+		assert_int_equal(t.regs.cr3 != 0, is_64);
+		assert_int_equal(t.regs.gpr[CPU_RBP] | t.regs.gpr[CPU_RDI] | t.regs.gpr[CPU_RBX], 0);
+		assert_int_equal(t.regs.rflags & 0x200, 0);
+		assert_int_equal(get32((uint32_t)t.regs.gpr[CPU_RSI] + 0x202), 0x53726448); /* the boot parameters */
+	}
+}
+
 static void test_elf_without_header(void **state)
 {
 	(void)state;
@@ -378,6 +421,7 @@ int main(void)
 		TEST(test_fifo),
 		TEST(test_multiboot),
 		TEST(test_pvh),
+		TEST(test_linux),
 		TEST(test_bad_modules),
 		TEST(test_too_many_modules),
 		TEST(test_elf_without_header),

@@ -34,17 +34,22 @@ static void take(struct jit *j, uint32_t pc)
 
 /* ---- jumps and calls ---- */
 
-static void jump_to(struct jit *j, enum x86_cond cond)
+static void jump_at(struct jit *j, enum x86_cond cond, struct jit_insn *info, uint32_t to)
 {
-	const size_t target = j->at[j->info->target];
+	const size_t target = j->at[to];
 	int64_t distance = (int64_t)target - (int64_t)(j->b.len + 2);
-	const bool is_known = !j->is_first_pass || j->info->target <= j->pc;
+	const bool is_known = !j->is_first_pass || to <= j->written;
 
-	if (is_known && distance != (int8_t)distance && !j->info->is_long) {
-		j->info->is_long = true;
+	if (is_known && distance != (int8_t)distance && !info->is_long) {
+		info->is_long = true;
 		j->is_changed = true;
 	}
-	x86_jump(&j->b, cond, target, !j->info->is_long);
+	x86_jump(&j->b, cond, target, !info->is_long);
+}
+
+static void jump_to(struct jit *j, enum x86_cond cond)
+{
+	jump_at(j, cond, j->info, j->info->target);
 }
 
 static enum x86_cond cond_of(enum insn_op op)
@@ -143,6 +148,19 @@ static int jit_write_JMP_X(struct jit *j)
 	return compare_and_jump(j, compare_x);
 }
 
+static void go_to(struct jit *j, struct jit_insn *info, uint32_t to)
+{
+	const size_t start = j->b.len;
+
+	jump_at(j, X86_ALWAYS, info, to);
+	if (crosses_line(j, start)) {
+		pad_to_line(j, start);
+		jump_at(j, X86_ALWAYS, info, to);
+	}
+}
+
+static int write_insn(struct jit *j);
+
 static void prologue(struct jit *j, const struct jit_func *f)
 {
 	struct x86_buf *b = &j->b;
@@ -172,22 +190,50 @@ static int jit_write_RETURN(struct jit *j)
 	return 0;
 }
 
+/*
+ * Instead of a jump to the end of a loop, a few short instructions and a condition, those themselves: two jumps in
+ * each turn become one. Where the condition does not lead, the jump does.
+ */
+static int write_tail(struct jit *j, uint32_t end)
+{
+	struct jit_insn *const jump = j->info, *const condition = &j->plan.insns[end], kept = *condition;
+	const uint32_t from = jump->target, pc = j->pc;
+	uint32_t next = end + 1 + condition->is_inverted;
+	int rc = 0;
+
+	if (next <= pc) { /* the next turn begins with one jump, and two are the end */
+		condition->is_inverted = !condition->is_inverted;
+		condition->target = next;
+		next = kept.target;
+	}
+	condition->is_long = jump->is_tail_long;
+	for (uint32_t at = from; at <= end && !rc; at += j->plan.insns[at].desc->slots) {
+		take(j, at);
+		if (!j->info->is_done)
+			rc = write_insn(j);
+	}
+	jump->is_tail_long = condition->is_long;
+	condition->is_long = kept.is_long;
+	condition->is_inverted = kept.is_inverted;
+	condition->target = kept.target;
+	take(j, pc);
+	if (!rc)
+		go_to(j, jump, next);
+	return rc;
+}
+
 static int jit_write_JUMP(struct jit *j)
 {
 	const uint32_t target = j->info->target;
 	const struct jit_insn *to = &j->plan.insns[target];
-	size_t start;
 
 	if (to->desc->kind == KIND_RETURN)
 		return jit_write_RETURN(j);
 	if (target == j->pc + 1)
 		return 0;
-	start = j->b.len;
-	jump_to(j, X86_ALWAYS);
-	if (crosses_line(j, start)) {
-		pad_to_line(j, start);
-		jump_to(j, X86_ALWAYS);
-	}
+	if (j->info->tail)
+		return write_tail(j, j->info->tail);
+	go_to(j, j->info, target);
 	return 0;
 }
 
@@ -510,6 +556,7 @@ static int write_all(struct jit *j)
 			prologue(j, j->func);
 		}
 		note(j, &j->at[pc]);
+		j->written = pc;
 		if (!j->info->is_done)
 			rc = write_insn(j);
 	}

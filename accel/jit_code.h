@@ -26,7 +26,8 @@ struct jit {
 	size_t *at; /* offset of the code of each slot; [insn_count]: of the end */
 	size_t *func_at;
 	bool is_first_pass;
-	bool is_changed; /* in this pass: a jump has become long, or something lies elsewhere */
+	bool is_changed;  /* in this pass: a jump has become long, or something lies elsewhere */
+	uint32_t written; /* up to here it is known where in this pass everything lies */
 	/* the instruction that is being written */
 	uint32_t pc;
 	const struct bpf_insn *insn;

@@ -22,6 +22,7 @@
 #define SAVED (REG(6) | REG(7) | REG(8) | REG(9))
 #define FRAME_POINTER 10
 #define RED_ZONE_BYTES 128
+#define TAIL_INSNS 5 /* at most, the condition included */
 
 /* ---- what an instruction reads and writes ---- */
 
@@ -484,6 +485,43 @@ static void join_jumps(struct jit_plan *plan, uint32_t pc)
 	next->is_done = true;
 }
 
+/* What may be written twice: a few bytes that do not jump. */
+static bool is_short(const struct insn_desc *desc)
+{
+	switch (desc->kind) {
+	case KIND_ALU_K:
+	case KIND_ALU_X:
+		return desc->op != OP_DIV && desc->op != OP_SDIV && desc->op != OP_MOD && desc->op != OP_SMOD;
+	case KIND_ALU_1:
+	case KIND_LOAD:
+	case KIND_STORE_X:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * A jump to a few short instructions with a condition behind them, which is the end of a loop: see write_tail(). Where that
+ * leads on is behind the jump, or it would be no loop.
+ */
+static uint32_t tail_of(const struct jit_plan *plan, uint32_t pc)
+{
+	const uint32_t from = plan->insns[pc].target;
+
+	for (uint32_t at = from; at < from + TAIL_INSNS && at < plan->prog->insn_count; at++) {
+		const struct jit_insn *in = &plan->insns[at];
+
+		if (!in->desc || in->func != plan->insns[pc].func)
+			return 0;
+		if (is_condition(in->desc->kind))
+			return from < pc || in->target < pc ? at : 0;
+		if (!is_short(in->desc))
+			return 0;
+	}
+	return 0;
+}
+
 void jit_plan_code(struct jit_plan *plan)
 {
 	const uint32_t count = plan->prog->insn_count;
@@ -507,6 +545,12 @@ void jit_plan_code(struct jit_plan *plan)
 			continue;
 		in->pair = (uint8_t)pair_of(plan, pc);
 		next->is_done |= in->pair != PAIR_NONE;
+	}
+	for (uint32_t pc = 0; pc < count; pc++) {
+		struct jit_insn *in = &plan->insns[pc];
+
+		if (in->desc && (in->desc->kind == KIND_JUMP || in->desc->kind == KIND_JUMP32) && !in->is_done)
+			in->tail = tail_of(plan, pc);
 	}
 }
 

@@ -33,14 +33,16 @@ struct jit_insn {
 	uint32_t target;	      /* of a jump or a local call */
 	uint16_t live;		      /* bit n: the value that rn has after it may be read */
 	uint8_t func;
-	bool is_target; /* of a jump */
-	bool is_long;	/* the jump needs four bytes of distance */
+	bool is_target;	   /* of a jump */
+	bool is_long;	   /* the jump needs four bytes of distance */
+	bool is_tail_long; /* the same of the condition that is written in the place of this jump: see `tail` */
 	/* MAP, MAP_ADDR: no code, all uses name the map or the address; memory: that address is `address` */
 	bool is_folded;
 	bool is_inverted; /* the jump goes, where its condition does not hold, to where the jump behind it goes */
 	bool is_done;	  /* second of a pair */
-	uint8_t pair;	/* enum jit_pair */
-	uint8_t map;	/* looking up: 1 + index of the only map that it can be, 0: not known */
+	uint8_t pair;	  /* enum jit_pair */
+	uint32_t tail;	  /* of a jump: the condition up to which its target is written in its place; 0: none is */
+	uint8_t map;	  /* looking up: 1 + index of the only map that it can be, 0: not known */
 	uint64_t address;
 };
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench_jit.c: what a program costs by itself: interpreter, JIT, and the same C source compiled by gcc -O2 and called
- * through a pointer. All shipped programs on the accesses they are there for, then kernels.bpf.c. The three
- * are measured in turn within each round; medians over the rounds, and the median of the rounds' ratio, with its
+ * bench_jit.c: what a program costs by itself: interpreter, JIT, the same C source compiled by gcc -O2 and called
+ * through a pointer, and where bpf(2) is allowed the running kernel's JIT on the same object (one access of the program, on
+ * the same data). All shipped programs on the accesses they are there for, then kernels.bpf.c. They
+ * are measured in turn within each round; medians over the rounds, and the medians of the rounds' ratios, with their
  * 10th and 90th percentile. Every engine's answer is checked against gcc's first. Called by scripts/bench.sh.
  *
  * usage: bench_jit KERNELS.bpf.o [ROUNDS]
@@ -14,6 +15,8 @@
 
 #include "accel/engine.h"
 #include "accel/object.h"
+#include "accel/progcmd_bench.h"
+#include "accel/progcmd_int.h"
 #include "bpf/ata.h"
 #include "bpf/hpet.h"
 #include "bpf/i8254.h"
@@ -111,7 +114,7 @@ static const struct item items[] = {
 	{"kernels", "bits", "", bits, &kernel_state, {{.value = 1}}, 1, false},
 };
 
-/* Devices in use, not as they come out of reset. */
+/* Devices in use, not as they come out of reset; the same for each item, whatever ran before. */
 static void fill_pages(void)
 {
 	uint64_t x = 88172645463325252;
@@ -119,6 +122,7 @@ static void fill_pages(void)
 	ata_state.s.present = 1;
 	ata_state.s.status = ATA_DRDY | ATA_DSC;
 	ata_state.s.phase = ATA_TO_HOST;
+	ata_state.s.pos = 0;
 	ata_state.s.len = UINT32_MAX; /* a block that does not end while this runs */
 	hpet_state.s.config = HPET_ENABLE_CNF;
 	pm_state.s.mask = 0xffffffff;
@@ -174,6 +178,7 @@ static struct accel_object *open_object(const char *name, const char *kernels)
 /* ---- measuring ---- */
 
 enum { INTERP, JIT, GCC, WAYS };
+static bool has_kernel; /* bpf(2) is allowed, and compiles */
 
 struct runner {
 	const struct item *item;
@@ -232,6 +237,7 @@ static double quantile(const double *v, unsigned n, double q)
 static void prepare(struct runner *r, const struct item *item, const char *kernels, bool is_frozen)
 {
 	memset(r, 0, sizeof(*r));
+	fill_pages();
 	r->item = item;
 	r->obj = open_object(item->object, kernels);
 	r->prog = accel_object_find_prog(r->obj, item->prog);
@@ -290,18 +296,46 @@ static void check_answers(const struct item *item, const char *kernels)
 	finish(&r);
 }
 
+/* The same program with the same data in the kernel: of one access, and on the kernel's own clock only. */
+static bool open_kernel(struct progcmd_kernel *k, const struct runner *r, bool is_frozen)
+{
+	struct prog_map maps[PROG_MAX_MAPS];
+	struct prog p = *r->prog;
+	struct accel_err err;
+
+	if (!has_kernel || r->item->io_count != 1 || (r->item->reads_time && is_frozen))
+		return false;
+	for (unsigned i = 0; i < p.map_count; i++) {
+		maps[i] = p.maps[i];
+		if (maps[i].role == MAP_STATE)
+			maps[i].initial = r->item->host_page;
+	}
+	p.maps = maps;
+	if (progcmd_kernel_open(k, &p, &err)) {
+		fprintf(stderr, "bench_jit: %s: not measured in the kernel: %s\n", r->item->prog, err.text);
+		return false;
+	}
+	return true;
+}
+
 static void measure(const struct item *item, const char *kernels, bool is_frozen, unsigned rounds)
 {
-	static double ns[WAYS][MAX_ROUNDS], ratio[MAX_ROUNDS];
+	static double ns[WAYS][MAX_ROUNDS], in_kernel[MAX_ROUNDS], ratio[MAX_ROUNDS], to_kernel[MAX_ROUNDS];
+	struct progcmd_kernel kernel;
 	unsigned calls[WAYS];
 	struct runner r;
 	size_t bytes;
+	bool with_kernel;
 
 	prepare(&r, item, kernels, is_frozen);
+	with_kernel = open_kernel(&kernel, &r, is_frozen);
 	for (unsigned way = 0; way < WAYS; way++) {
 		double one = batch(&r, way, 200);
 
 		calls[way] = 1 + (unsigned)(BATCH_NS / (one + 1));
+		/* who has to learn the program's branches anew in each batch has as many calls for it as the kernel */
+		if (with_kernel && way != INTERP && calls[way] < kernel.calls)
+			calls[way] = kernel.calls;
 	}
 	for (unsigned k = 0; k < rounds; k++) {
 		for (unsigned i = 0; i < WAYS; i++) {
@@ -310,16 +344,27 @@ static void measure(const struct item *item, const char *kernels, bool is_frozen
 			ns[way][k] = batch(&r, way, calls[way]);
 		}
 		ratio[k] = ns[JIT][k] / ns[GCC][k];
+		if (with_kernel && progcmd_kernel_round(&kernel, &item->io[0], &in_kernel[k]))
+			die(item->prog, "does not run in the kernel");
+		to_kernel[k] = with_kernel ? ns[JIT][k] / in_kernel[k] : 0;
 	}
 	engine_code_bytes(r.code[JIT], &bytes);
-	printf("| %s%s%s%s | %u | %zu | %.1f | %.1f | %.1f | %.2f (%.2f..%.2f) |\n", item->prog,
-		*item->what ? ", " : "", item->what,
+	printf("| %s%s%s%s | %u | %zu | %.1f | %.1f | %.1f | %.2f (%.2f..%.2f) |", item->prog, *item->what ? ", " : "",
+		item->what,
 		!item->reads_time ? ""
 		: is_frozen	  ? " (the clock for free)"
 				  : "",
 		r.prog->insn_count, bytes, quantile(ns[INTERP], rounds, .5), quantile(ns[JIT], rounds, .5),
 		quantile(ns[GCC], rounds, .5), quantile(ratio, rounds, .5), quantile(ratio, rounds, .1),
 		quantile(ratio, rounds, .9));
+	if (with_kernel) {
+		printf(" %.1f | %.2f (%.2f..%.2f) |\n", quantile(in_kernel, rounds, .5),
+			quantile(to_kernel, rounds, .5), quantile(to_kernel, rounds, .1),
+			quantile(to_kernel, rounds, .9));
+		progcmd_kernel_close(&kernel);
+	} else {
+		printf(" | |\n");
+	}
 	fflush(stdout);
 	finish(&r);
 }
@@ -360,11 +405,13 @@ int main(int argc, char **argv)
 
 	if (argc < 2 || rounds < 1 || rounds > MAX_ROUNDS)
 		die("usage", "bench_jit KERNELS.bpf.o [ROUNDS, 1..201]");
-	fill_pages();
 	if (!engine_has_jit())
 		printf("(this build has no JIT: the column shows the interpreter)\n\n");
+	has_kernel = !progcmd_kernel_unusable() && progcmd_kernel_has_jit();
+	if (!has_kernel)
+		printf("(the running kernel is not measured: bpf(2) is not allowed here, or has no JIT)\n\n");
 	printf("| program | instructions | bytes of machine code | interpreter, ns | JIT, ns | gcc -O2, ns | JIT / gcc "
-	       "(p10..p90) |\n|---|---|---|---|---|---|---|\n");
+	       "(p10..p90) | kernel's JIT, ns | JIT / kernel's (p10..p90) |\n|---|---|---|---|---|---|---|---|---|\n");
 	for (unsigned i = 0; i < sizeof(items) / sizeof(items[0]); i++) {
 		check_answers(&items[i], argv[1]);
 		measure(&items[i], argv[1], false, rounds);

@@ -5,7 +5,7 @@
  *   every instruction with every pair of registers: all registers and the memory afterwards
  *   divisions by constants, against the host's own
  *   random programs that the verifier accepts (proggen.h): r0, request and maps
- *   jumps over jumps, array maps that are known where they are looked up and ones that are not
+ *   jumps over jumps, loops whose end several jumps lead to, array maps that are known where they are looked up and ones that are not
  *   long and short jumps, deep frames, what may not be mapped how
  * tests/insn/, which RFC 9669 judges, runs in both too: test_insn.c. The shipped objects: test_jit_objects.c.
  */
@@ -491,6 +491,78 @@ static void test_jump_over_jump(void **state)
 	}
 }
 
+/* ---- the end of a loop, written in the place of jumps to it ---- */
+
+/* Short ends of a loop and long ones, with a condition of each shape, which leads on or back, near and far. */
+static void test_loop_ends(void **state)
+{
+	static struct program p;
+
+	(void)state;
+	for (unsigned i = 0; i < 8 * 4 * 2 * 3 * 2; i++) {
+		const unsigned end_insns = i % 8, shape = i / 8 % 4, gap = i / 64 % 3 * 25;
+		const bool leads_back = i / 32 % 2, is_first = i / 192;
+		struct prog prog = {.name = "loop", .insns = p.insns};
+		uint32_t head = 0, end = 0, jumps[3] = {0};
+
+		p.count = 0;
+		for (unsigned k = 0; k < BLOCK / 8; k++)
+			block[k] = odd_number();
+		block[MEMORY / 8] = 0;
+		emit(&p, BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0);
+		emit(&p, BPF_ALU64 | BPF_MOV | BPF_K, 2, 0, 0, 0);
+		emit(&p, BPF_ALU64 | BPF_MOV | BPF_K, 5, 0, 0, 40);
+		emit(&p, BPF_JMP | BPF_JA, 0, 0, 0, 0); /* to the head, over the end if that comes first */
+		for (unsigned pass = 0; pass < 2; pass++) {
+			if (pass == (is_first ? 0 : 1)) {
+				end = p.count;
+				for (unsigned k = 0; k < end_insns; k++)
+					emit(&p, BPF_ALU64 | (k % 3 ? BPF_XOR : BPF_ADD) | BPF_K, 0, 0, 0,
+						(int32_t)(k * 12345 + 1));
+				emit(&p, BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, 1);
+				emit(&p, STX64, 1, 2, MEMORY, 0);
+				if (shape == 1)
+					emit(&p, LDX64, 3, 1, MEMORY, 0); /* one with the jump: memory */
+				if (shape == 2) {
+					emit(&p, BPF_ALU64 | BPF_MOV | BPF_X, 3, 2, 0, 0);
+					emit(&p, BPF_ALU64 | BPF_AND | BPF_K, 3, 0, 0, 32); /* one with it: a mask */
+				}
+				jumps[2] = p.count;
+				if (shape == 2)
+					emit(&p, BPF_JMP | (leads_back ? BPF_JEQ : BPF_JNE) | BPF_K, 3, 0, 0, 0);
+				else if (shape == 3)
+					emit(&p, BPF_JMP | (leads_back ? BPF_JLT : BPF_JGE) | BPF_X, 2, 5, 0, 0);
+				else
+					emit(&p, BPF_JMP | (leads_back ? BPF_JLT : BPF_JGE) | BPF_K, shape == 1 ? 3 : 2,
+						0, 0, 40);
+				emit(&p, BPF_JMP | BPF_JA, 0, 0, 0, 0); /* where the condition does not lead */
+			} else {
+				head = p.count;
+				emit(&p, LDX64, 4, 1, MEMORY, 0);
+				emit(&p, BPF_JMP | BPF_JSET | BPF_K, 4, 0, 2, 1);
+				emit(&p, BPF_ALU64 | BPF_ADD | BPF_X, 0, 4, 0, 0);
+				jumps[0] = p.count;
+				emit(&p, BPF_JMP | BPF_JA, 0, 0, 0, 0); /* to the end */
+				for (unsigned k = 0; k < gap; k++)
+					emit(&p, BPF_ALU64 | BPF_XOR | BPF_K, 0, 0, 0, (int32_t)(k * 999));
+				emit(&p, BPF_ALU64 | BPF_MUL | BPF_K, 0, 0, 0, 3);
+				jumps[1] = p.count;
+				emit(&p, BPF_JMP | BPF_JA, 0, 0, 0, 0); /* to the end */
+			}
+		}
+		p.insns[3].off = (int16_t)(head - 4);
+		p.insns[jumps[0]].off = (int16_t)(end - jumps[0] - 1);
+		p.insns[jumps[1]].off = (int16_t)(end - jumps[1] - 1);
+		p.insns[jumps[2]].off = (int16_t)((leads_back ? head : p.count) - jumps[2] - 1);
+		p.insns[jumps[2] + 1].off = (int16_t)((leads_back ? p.count : head) - jumps[2] - 2);
+		emit(&p, BPF_ALU64 | BPF_ADD | BPF_X, 0, 2, 0, 0);
+		emit(&p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+		prog.insn_count = p.count;
+		compare_program(&prog, "loop", i, shape);
+		assert_true(last_r0 != 0);
+	}
+}
+
 /* ---- array maps ---- */
 
 static void test_lookups(void **state)
@@ -613,6 +685,7 @@ int main(void)
 		cmocka_unit_test(test_constant_division),
 		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_jump_over_jump),
+		cmocka_unit_test(test_loop_ends),
 		cmocka_unit_test(test_lookups),
 		cmocka_unit_test(test_long_jumps),
 		cmocka_unit_test(test_random),

@@ -283,11 +283,16 @@ bool range_settle(unsigned bits, struct range *r)
 	if (is_unknown(bits, &r->full) && is_unknown(bits / 2, &r->half))
 		return true;
 	do {
-		before = *r;
-		if (!span_settle(bits, &r->full) || !span_settle(bits / 2, &r->half) || !exchange_once(bits, r) ||
-			!span_settle(bits, &r->full))
+		if (!span_settle(bits, &r->full) || !span_settle(bits / 2, &r->half))
 			return false;
-	} while (++rounds < 3 && !range_equal(&before, r));
+		before = *r;
+		if (!exchange_once(bits, r))
+			return false;
+		if (range_equal(&before, r)) /* both are settled, and neither says more of the other */
+			return true;
+		if (!span_settle(bits, &r->full))
+			return false;
+	} while (++rounds < 3);
 	return true;
 }
 

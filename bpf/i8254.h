@@ -259,13 +259,14 @@ static inline bool i8254_is_latch_command(uint8_t value)
 
 static inline void i8254_latch_command(struct i8254_state *s, uint64_t tick, uint8_t value)
 {
-	uint32_t select = value >> 1 & 7;
-	uint32_t what = (value & 0x20 ? 0 : I8254_LATCH_COUNT) | (value & 0x10 ? 0 : I8254_LATCH_STATUS);
+	const bool is_read_back = (value & 0xc0) == 0xc0;
+	uint32_t select = is_read_back ? (uint32_t)value >> 1 : 1u << (value >> 6);
+	uint32_t what = (~(uint32_t)value >> 5 & I8254_LATCH_COUNT) | (~(uint32_t)value >> 3 & I8254_LATCH_STATUS);
 
-	if ((value & 0xc0) != 0xc0) {
-		select = 1u << (value >> 6);
+	/* so, that a verifier sees first what may be anything, and finds the counter latch among it */
+	if (!is_read_back)
 		what = I8254_LATCH_COUNT;
-	}
+	select &= 7;
 	for (uint32_t i = 0; i < 3; i++) {
 		if (select >> i & 1)
 			i8254_latch(&s->counters[i], tick, what);

@@ -22,6 +22,12 @@ endif
 ALIGN_JUMPS := $(shell $(CC) -Wa,-mbranches-within-32B-boundaries -x c -c -o /dev/null /dev/null 2>/dev/null && \
 	echo -Wa,-mbranches-within-32B-boundaries)
 $(BUILD)/tests/bench/bench_access.o $(BUILD)/accel/runtime.o $(BUILD)/accel/runtime_string.o $(BUILD)/accel/interp.o $(BUILD)/vmm/bus.o $(BUILD)/vmm/cpu_kvm.o: HR_CFLAGS += $(ALIGN_JUMPS)
+# LOCKDEBUG=1: the order of locks is checked and recorded (a BUILD of its own, please)
+LOCKDEBUG_WRAP := -Wl,--wrap=pthread_mutex_lock,--wrap=pthread_mutex_trylock,--wrap=pthread_mutex_unlock,--wrap=pthread_mutex_destroy,--wrap=pthread_cond_wait,--wrap=pthread_cond_clockwait
+ifeq ($(LOCKDEBUG),1)
+HR_CFLAGS += -DHR_LOCKDEBUG
+LDFLAGS += $(LOCKDEBUG_WRAP) -rdynamic
+endif
 ifneq ($(SAN),)
 HR_CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 ifeq ($(SAN),thread)
@@ -47,13 +53,16 @@ DEVICES := device machine machine_prog i8254 i8259 mc146818 hpet piix4_pm i16550
 DEVICES += vga vga_mem
 DEVICES += acpi acpi_dsdt acpi_loader aml machine_tables mptable
 DEVICES += ioapic irq_route
+ifeq ($(LOCKDEBUG),1)
+VMM += lockdebug
+endif
 BPF_PROGS := i8254 hpet pmtimer ata vga
 BPF_PROGS += mc146818 pci i8042 i16550 i8259
 BPF_PROGS += ioapic
 
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_ata_prog test_ata_threads test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
-UNIT_TESTS += test_ioapic test_irq_route
+UNIT_TESTS += test_ioapic test_irq_route test_lockdebug
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_options test_trace test_vm test_vm_threads test_chardev test_stats
 UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_doorbell test_kernel_load test_model_holds
 UNIT_TESTS += test_control test_ctl test_pause test_qmp test_qmp_live
@@ -182,6 +191,14 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libhotreg.a
 $(BUILD)/tests/unit/test_runtime $(BUILD)/tests/unit/test_runtime_string: $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o \
 		$(BUILD)/tests/unit/fake_object.o $(BUILD)/accel/page.o $(BUILD)/accel/field.o $(BUILD)/accel/runtime.o $(BUILD)/accel/runtime_string.o
 	$(CC) $(LDFLAGS) -Wl,--wrap=syscall,--wrap=write -o $@ $^ -lcmocka -pthread
+
+# The checker of the order of locks, whatever the build.
+$(BUILD)/tests/unit/test_lockdebug: $(BUILD)/tests/unit/test_lockdebug.o $(BUILD)/tests/unit/lockdebug.o
+	$(CC) $(filter-out $(LOCKDEBUG_WRAP),$(LDFLAGS)) $(LOCKDEBUG_WRAP) -o $@ $^ -lcmocka -pthread
+$(BUILD)/tests/unit/lockdebug.o $(BUILD)/tests/unit/test_lockdebug.o: HR_CFLAGS += -DHR_LOCKDEBUG
+$(BUILD)/tests/unit/lockdebug.o: vmm/lockdebug.c
+	@mkdir -p $(@D)
+	$(CC) $(HR_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 # KVM: the tests stand between hotreg and the kernel, to play other ones.
 $(BUILD)/tests/unit/test_cpu_kvm $(BUILD)/tests/unit/test_kvm_deferred: LDFLAGS += -Wl,--wrap=ioctl

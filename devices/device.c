@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "vmm/bus.h"
+#include "vmm/lock.h"
 
 int device_init(struct device *dev, const char *name, const struct device_ops *ops, struct clock *clock,
 	uint32_t page_version, uint32_t page_size)
@@ -22,6 +23,7 @@ int device_init(struct device *dev, const char *name, const struct device_ops *o
 	err = pthread_mutex_init(&dev->lock, NULL);
 	if (err)
 		return -err;
+	lock_declare(&dev->lock, name, LOCK_DEVICE);
 	if (page_version) {
 		err = accel_page_new(page_version, page_size, &dev->page);
 		if (err)

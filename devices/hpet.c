@@ -16,6 +16,7 @@
 
 #include "bpf/hpet.h"
 #include "vmm/bus.h"
+#include "vmm/lock.h"
 
 /* No need to wake for what is more than 90 years ahead; the product with the period fits 64 bits. */
 #define HPET_FAR_TICKS (1ull << 58)
@@ -409,6 +410,7 @@ struct device *hpet_create(
 		h->gsi[i] = gsi[i];
 	h->route_cap = route_cap & ((1u << HPET_GSIS) - 1) & ~(1u << hpet_legacy_gsi[0] | 1u << hpet_legacy_gsi[1]);
 	pthread_mutex_init(&h->mux_lock, NULL);
+	lock_declare(&h->mux_lock, "hpet lines", LOCK_INNER);
 	timer_init(&h->timer, hpet_fire, h);
 	hpet_state_of(&h->dev)->offset_ns = -(int64_t)clock->start_ns;
 	pthread_mutex_lock(&h->dev.lock);

@@ -14,6 +14,7 @@
 
 #include "bpf/i16550.h"
 #include "vmm/chardev.h"
+#include "vmm/lock.h"
 
 #define UART_HZ 1843200u
 #define FIFO_BYTES 16u
@@ -455,6 +456,7 @@ struct device *i16550_create(struct bus *bus, struct clock *clock, struct irq_li
 	uart->irq = irq;
 	uart->chr = chr;
 	pthread_mutex_init(&uart->input_lock, NULL);
+	lock_declare(&uart->input_lock, "i16550 input", LOCK_INNER);
 	timer_init(&uart->timeout, event_look, uart);
 	timer_init(&uart->retry, event_look, uart);
 	if (chr)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "bpf/i8259.h"
+#include "vmm/lock.h"
 
 #define ICW1_INIT 0x10u
 #define ICW1_SNGL 0x02u
@@ -384,6 +385,7 @@ struct device *i8259_create(struct bus *bus, struct clock *clock, struct irq_lin
 		return NULL;
 	}
 	pic->intr = intr;
+	lock_declare(&pic->dev.lock, "i8259", LOCK_IRQCHIP);
 	struct range ranges[] = {
 		{.name = "i8259.master",
 			.base = 0x20,

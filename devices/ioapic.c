@@ -14,6 +14,7 @@
 
 #include "bpf/ioapic.h"
 #include "vmm/bus.h"
+#include "vmm/lock.h"
 
 _Static_assert(IOAPIC_INPUTS == IOAPIC_PINS, "the header says how many");
 
@@ -256,6 +257,7 @@ struct device *ioapic_create(struct bus *bus, struct clock *clock, const struct 
 		return NULL;
 	}
 	io->apic = apic;
+	lock_declare(&io->dev.lock, "ioapic", LOCK_IRQCHIP);
 	pthread_mutex_lock(&io->dev.lock);
 	ioapic_reset(&io->dev);
 	pthread_mutex_unlock(&io->dev.lock);

@@ -11,6 +11,7 @@
 
 #include "devices/i8259.h"
 #include "devices/ioapic.h"
+#include "vmm/lock.h"
 
 #define ISA_IRQS 16
 #define CASCADE 2
@@ -134,6 +135,7 @@ struct irq_route *irq_route_create(struct device *pic, struct device *ioapic)
 		free(route);
 		return NULL;
 	}
+	lock_declare(&route->lock, "interrupt router", LOCK_WIRES);
 	route->ioapic = ioapic;
 	for (unsigned irq = 0; irq < ISA_IRQS; irq++) {
 		if (irq == CASCADE)

@@ -16,6 +16,7 @@
 #include "vmm/bus_check.h"
 #include "vmm/stats.h"
 #include "vmm/trace.h"
+#include "vmm/lock.h"
 
 #define PIO_PORTS 0x10000u
 
@@ -31,6 +32,7 @@ int bus_init(struct bus *bus, struct clock *clock, enum accel_mode mode)
 	if (!bus->check)
 		return -ENOMEM;
 	rc = pthread_mutex_init(&bus->lock, NULL);
+	lock_declare(&bus->lock, "bus", LOCK_BUS);
 	if (rc) {
 		bus_check_free(bus->check);
 		bus->check = NULL;

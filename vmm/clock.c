@@ -7,6 +7,7 @@
  * but in clock_advance(). Callbacks run with clock.lock released, so they may arm and cancel.
  */
 #include "vmm/clock.h"
+#include "vmm/lock.h"
 
 #include <errno.h>
 #include <sys/timerfd.h>
@@ -22,6 +23,7 @@ int clock_init(struct clock *clock, bool is_virtual)
 	*clock = (struct clock){.timerfd = -1};
 	clock->source.is_virtual = is_virtual;
 	rc = pthread_mutex_init(&clock->lock, NULL);
+	lock_declare(&clock->lock, "clock", LOCK_CLOCK);
 	if (rc)
 		return -rc;
 	if (is_virtual)

@@ -10,10 +10,12 @@
 #include <string.h>
 
 #include "vmm/bus.h"
+#include "vmm/lock.h"
 
 int deferred_init(struct deferred *d, struct bus *bus, uint32_t vcpu)
 {
 	*d = (struct deferred){.bus = bus, .vcpu = vcpu};
+	lock_declare(&d->lock, "deferred writes", LOCK_DRAIN);
 	return -pthread_mutex_init(&d->lock, NULL);
 }
 

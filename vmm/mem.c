@@ -7,6 +7,7 @@
  * is short, and there is no second copy to keep right.
  */
 #include "vmm/mem.h"
+#include "vmm/lock.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -32,6 +33,7 @@ int mem_init(struct guest_mem *mem, uint64_t ram_bytes)
 		return -errno;
 	}
 	rc = pthread_mutex_init(&mem->lock, NULL);
+	lock_declare(&mem->lock, "memory", LOCK_LEAF);
 	if (rc) {
 		munmap(mem->ram, ram_bytes);
 		mem->ram = NULL;

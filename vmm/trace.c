@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "vmm/text.h"
+#include "vmm/lock.h"
 
 #define SCRIPT_MAX_BYTES (256u << 20)
 
@@ -43,6 +44,7 @@ int trace_open(const char *path, uint64_t start_ns, struct trace **out, struct a
 	}
 	trace->start_ns = start_ns;
 	pthread_mutex_init(&trace->lock, NULL);
+	lock_declare(&trace->lock, "trace", LOCK_LEAF);
 	fprintf(trace->file, "# hotreg trace 1: TIME_NS r|w pio|mmio ADDR SIZE VALUE\n");
 	*out = trace;
 	return 0;

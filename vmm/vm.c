@@ -23,6 +23,7 @@
 #include "vmm/text.h"
 #include "vmm/trace.h"
 #include "vmm/vm_park.h"
+#include "vmm/lock.h"
 
 /* ---- requests ------------------------------------------------------------------------------- */
 
@@ -263,6 +264,7 @@ int vm_create(struct vm *vm, const struct options *opt, struct accel_err *err)
 		return rc;
 	}
 	pthread_mutex_init(&vm->park_lock, NULL);
+	lock_declare(&vm->park_lock, "park", LOCK_LEAF);
 	pthread_cond_init(&vm->park_cond, NULL);
 	rc = clock_init(&vm->clock, opt->cpu == OPT_CPU_SCRIPT);
 	if (rc) {

@@ -75,6 +75,7 @@ UNIT_TESTS += test_cpu_soft test_soft_insn
 UNIT_TESTS += test_linux test_multiboot test_boot test_kvm_probe test_cpu_kvm
 UNIT_TESTS += test_testdev test_cpuid test_kvm_cpuid
 UNIT_TESTS += test_jit test_jit_objects
+UNIT_TESTS += test_kvm_bpf_iodev test_kvm_bpf_run
 UNIT_TESTS += test_acpi test_pvh test_machine_reset
 UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd test_rawprog
 
@@ -214,7 +215,7 @@ $(BUILD)/tests/unit/test_jit_objects: LDFLAGS += -Wl,--wrap=memfd_create
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
 # Programs that are wrong on purpose, for tests.
-TEST_PROGS := hpet_wrong hpet_version page_refused
+TEST_PROGS := hpet_wrong hpet_version page_refused iodev
 # Objects for the loader's test: a good one, and one for each thing that is refused.
 REFUSED := none version0 wrong_size pointer hole tail union bits int128 empty_array packed no_state static_state \
 	hidden_state no_head tiny_state two_states extern_var extern_func maps map_flags map_key map_empty map_large \
@@ -224,6 +225,7 @@ TEST_OBJS := $(BUILD)/tests/obj/good.bpf.o $(BUILD)/tests/obj/maps.bpf.o $(REFUS
 $(BUILD)/tests/unit/test_kernel_load $(BUILD)/tests/unit/test_jit_objects: | $(BUILD)/tests/obj/good.bpf.o $(BUILD)/examples/counter/counter.bpf.o
 $(BUILD)/tests/unit/test_runtime_threads: | $(BUILD)/tests/prog/threads.bpf.o
 $(BUILD)/tests/unit/test_qmp_live: | $(BUILD)/tests/prog/hpet_wrong.bpf.o $(BUILD)/tests/prog/hpet_version.bpf.o $(BPF_OBJS)
+$(BUILD)/tests/unit/test_kvm_bpf_iodev $(BUILD)/tests/unit/test_kvm_bpf_run: | $(BUILD)/tests/prog/iodev.bpf.o
 $(BUILD)/tests/unit/test_bus_string: | $(BUILD)/tests/prog/fifo.bpf.o
 $(BUILD)/tests/unit/test_page_image: | $(BUILD)/tests/prog/page_refused.bpf.o
 $(BUILD)/tests/unit/test_doorbell: | $(BUILD)/examples/doorbell/doorbell.bpf.o
@@ -330,12 +332,22 @@ nested-shell: setup-check
 	@$(MAKE) -s --no-print-directory -j2 all tests guests
 	@BUILD=$(BUILD) scripts/nested.sh shell
 
+# KVM with the patches of accel/kernel/ (scripts/kernel-tier.sh): built for the running kernel; and tried in the nested bed.
+.PHONY: kernel-tier check-kernel-tier
+kernel-tier:
+	@BUILD=$(BUILD) scripts/kernel-tier.sh build
+check-kernel-tier: setup-check
+	@$(MAKE) -s --no-print-directory -j2 all tests guests
+	@BUILD=$(BUILD) scripts/kernel-tier.sh check
+
 .PHONY: help setup-build setup-demo setup-check variants check check-only fuzz fuzzers demo bench format clean
 help:
 	@echo 'make            build build/hotreg and the programs'
 	@echo 'make demo       install what is missing, build, boot the guests with acceleration off and on, show what it gained'
 	@echo 'make check      install what is missing, build, run all tests (ASan, UBSan, TSan and a minute of fuzzing included)'
 	@echo 'make check-nested  hotreg on a stock kernel'\''s KVM inside QEMU (part of make check); nested-shell: a shell there'
+	@echo 'make kernel-tier  builds KVM for the running kernel with the patches of accel/kernel/; loads nothing'
+	@echo 'make check-kernel-tier  programs inside such a KVM, in the nested bed (part of make check)'
 	@echo 'make bench      measure, paired with QEMU where it is installed; the figures of docs/performance.md'
 	@echo 'make fuzz       the fuzzers, $(FUZZ_SECONDS) s each (FUZZ_SECONDS=N), then $(EQUIV_ACCESSES) accesses a device (EQUIV_ACCESSES=N)'
 	@echo 'make tests      build the unit tests only; build/tests/unit/test_X runs one'

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# nested.sh check|shell|run COMMAND...: the nested bed: a stock Debian kernel with its own kvm_amd inside QEMU's TCG, which
+# nested.sh check|shell|run COMMAND...|package: the nested bed: a stock Debian kernel with its own kvm_amd inside QEMU's TCG, which
 # emulates SVM and nested paging. So hotreg meets KVM's true behaviour on any machine, with no right to anything.
 # Time there is counted in instructions (-icount, 4 ns each), so that no load on the host changes what a test sees. Without
 # it QEMU 7.2 also delivers an injected vector twice now and then (a guest kernel then waits for its own spin lock), and
@@ -12,11 +12,13 @@
 #   run COMMAND   one shell command in there
 #
 # The kernel, its modules and busybox come with `apt-get download`, are unpacked under build/nested and never
-# installed. Status 77 with a last line that says why: it cannot run here.
+# installed. NESTED_KVM_KO is a kvm.ko in place of the kernel's own, NESTED_BED a directory for this run, so that several can
+# go at once; `package` only says which kernel it is. Status 77 with a last line that says why: it cannot run here.
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 2
 build=${BUILD:-build}
-bed=$build/nested
+store=$build/nested # what has been downloaded, for every run
+bed=${NESTED_BED:-$store}
 cpus=${NESTED_CPUS:-2}
 memory=${NESTED_MEMORY:-2G}
 seconds=${NESTED_SECONDS:-900}
@@ -35,16 +37,31 @@ kernel_package() {
 	apt-cache search --names-only '^linux-image-[0-9][^ ]*-cloud-amd64-unsigned$' | cut -d' ' -f1 | sort -V | tail -n 1
 }
 
-# download PACKAGE: unpacked under $bed/root; once.
+# download PACKAGE: unpacked under $store/root; once.
 download() {
-	[ -e "$bed/have/$1" ] && return
-	rm -rf "$bed/deb"
-	mkdir -p "$bed/deb" "$bed/root" "$bed/have"
-	(cd "$bed/deb" && apt-get -qq download "$1") >"$bed/download.log" 2>&1 ||
-		skip "needs Debian's package $1, which apt-get cannot download here: $(tail -n 1 "$bed/download.log")"
-	dpkg -x "$bed/deb/"*.deb "$bed/root" || die "cannot unpack $1"
-	rm -rf "$bed/deb"
-	: >"$bed/have/$1"
+	[ -e "$store/have/$1" ] && return
+	rm -rf "$store/deb"
+	mkdir -p "$store/deb" "$store/root" "$store/have"
+	(cd "$store/deb" && apt-get -qq download "$1") >"$store/download.log" 2>&1 ||
+		skip "needs Debian's package $1, which apt-get cannot download here: $(tail -n 1 "$store/download.log")"
+	dpkg -x "$store/deb/"*.deb "$store/root" || die "cannot unpack $1"
+	rm -rf "$store/deb"
+	: >"$store/have/$1"
+}
+
+# What every run shares; one at a time.
+fetch() {
+	mkdir -p "$store"
+	exec 8>"$store.lock"
+	flock 8
+	if [ -e "$store/kernel" ] && [ "$(cat "$store/kernel")" != "$1" ]; then
+		rm -rf "$store"
+		mkdir -p "$store"
+	fi
+	download "$1"
+	download busybox-static
+	echo "$1" >"$store/kernel"
+	exec 8>&-
 }
 
 # with_libs FILE...: programs into the initramfs, with the libraries that they load.
@@ -59,29 +76,24 @@ with_libs() {
 }
 
 prepare() {
-	local kernel_pkg release module
+	local kernel_pkg release module root=$store/root
 	command -v qemu-system-x86_64 >/dev/null || skip "needs qemu-system-x86_64 (Debian: qemu-system-x86)"
 	command -v apt-get >/dev/null || skip "needs apt-get, to download a stock Debian kernel"
 	kernel_pkg=$(kernel_package)
 	[ -n "$kernel_pkg" ] || { apt-get -qq update >/dev/null 2>&1; kernel_pkg=$(kernel_package); }
 	[ -n "$kernel_pkg" ] || skip "needs a linux-image-*-cloud-amd64-unsigned package, which the package lists do not have"
+	fetch "$kernel_pkg"
 	mkdir -p "$bed"
-	if [ -e "$bed/kernel" ] && [ "$(cat "$bed/kernel")" != "$kernel_pkg" ]; then
-		rm -rf "$bed"
-		mkdir -p "$bed"
-	fi
-	download "$kernel_pkg"
-	download busybox-static
-	echo "$kernel_pkg" >"$bed/kernel"
-	release=$(ls "$bed/root/lib/modules")
+	release=$(ls "$root/lib/modules")
 
 	rm -rf "$bed/initramfs"
 	mkdir -p "$bed/initramfs"/{bin,dev,proc,sys,tmp,modules,hotreg}
-	cp "$bed/root/bin/busybox" "$bed/initramfs/bin/"
+	cp "$root/bin/busybox" "$bed/initramfs/bin/"
 	for module in virt/lib/irqbypass arch/x86/kvm/kvm arch/x86/kvm/kvm-amd; do
-		xz -dc "$bed/root/lib/modules/$release/kernel/$module.ko.xz" >"$bed/initramfs/modules/${module##*/}.ko" ||
+		xz -dc "$root/lib/modules/$release/kernel/$module.ko.xz" >"$bed/initramfs/modules/${module##*/}.ko" ||
 			die "cannot unpack the module $module"
 	done
+	[ -z "${NESTED_KVM_KO:-}" ] || cp "$NESTED_KVM_KO" "$bed/initramfs/modules/kvm.ko" || die "cannot copy $NESTED_KVM_KO"
 	with_libs /bin/bash "$(command -v jq)" "$(command -v timeout)" /usr/bin/env
 	cp tests/nested/init.sh "$bed/initramfs/init"
 	for f in $(cat "${NESTED_FILES:-tests/nested/files.txt}"); do
@@ -96,15 +108,15 @@ prepare() {
 		fi
 	done
 	[ ! -d /usr/share/seabios ] || cp -r --parents /usr/share/seabios "$bed/initramfs/"
-	cp "$bed/root/boot/vmlinuz-$release" "$bed/vmlinuz"
+	cp "$root/boot/vmlinuz-$release" "$bed/vmlinuz"
 	# a guest for the guest: the same kernel, and busybox with an init of its own
 	cp "$bed/vmlinuz" "$bed/initramfs/hotreg/vmlinuz"
 	rm -rf "$bed/guest"
 	mkdir -p "$bed/guest"/{bin,dev,proc,sys,tmp}
-	cp "$bed/root/bin/busybox" "$bed/guest/bin/"
+	cp "$root/bin/busybox" "$bed/guest/bin/"
 	cp "$build/guest/guest_exit" "$build/guest/guest_tool" "$bed/guest/bin/" ||
 		die "$build/guest/guest_exit or guest_tool is missing: make guests"
-	xz -dc "$bed/root/lib/modules/$release/kernel/drivers/acpi/button.ko.xz" >"$bed/guest/button.ko" ||
+	xz -dc "$root/lib/modules/$release/kernel/drivers/acpi/button.ko.xz" >"$bed/guest/button.ko" ||
 		die "cannot unpack the module button"
 	cp tests/nested/guest_init.sh "$bed/guest/init"
 	pack "$bed/guest" "$bed/initramfs/hotreg/guest.gz"
@@ -116,7 +128,7 @@ file_is_program() {
 
 pack() { # DIRECTORY OUT
 	local busybox
-	busybox=$(realpath "$bed/root/bin/busybox")
+	busybox=$(realpath "$store/root/bin/busybox")
 	(cd "$1" && find . | LC_ALL=C sort | "$busybox" cpio -o -H newc 2>/dev/null) | gzip -1 >"$2"
 	[ "${PIPESTATUS[*]}" = "0 0" ] || die "cannot pack the initramfs"
 }
@@ -130,9 +142,12 @@ boot() {
 }
 
 case ${1:-check} in
+package)
+	kernel_package
+	;;
 check)
 	list=${2:-tests/nested/list.txt}
-	if "$build/hotreg" doctor | grep -q '^  32-bit paging  *works'; then
+	if [ -z "${NESTED_KVM_KO:-}" ] && "$build/hotreg" doctor | grep -q '^  32-bit paging  *works'; then
 		echo "nested: /dev/kvm here is the real thing, so its tests run on it directly"
 		exec env BUILD="$build" OUT="$bed/check" scripts/check.sh "$list" 1
 	fi
@@ -170,6 +185,6 @@ run)
 	exit "$status"
 	;;
 *)
-	die "usage: scripts/nested.sh check [LIST] | shell | run COMMAND"
+	die "usage: scripts/nested.sh check [LIST] | shell | run COMMAND | package"
 	;;
 esac

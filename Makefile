@@ -77,7 +77,7 @@ UNIT_TESTS += test_testdev test_cpuid test_kvm_cpuid
 UNIT_TESTS += test_jit test_jit_objects
 UNIT_TESTS += test_kvm_bpf_iodev test_kvm_bpf_run
 UNIT_TESTS += test_acpi test_pvh test_machine_reset
-UNIT_TESTS += test_insn test_elfcheck test_object test_progcmd test_rawprog
+UNIT_TESTS += test_insn test_insn_page test_elfcheck test_object test_progcmd test_rawprog
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
 TSAN_TESTS := test_runtime test_runtime_threads test_bus_string test_doorbell test_model_holds

@@ -62,7 +62,7 @@ BPF_PROGS += ioapic
 
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_ata_prog test_ata_threads test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
-UNIT_TESTS += test_ioapic test_irq_route test_lockdebug
+UNIT_TESTS += test_ioapic test_irq_route test_lockdebug test_kvm_apic
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_options test_trace test_vm test_vm_threads test_chardev test_stats
 UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_doorbell test_kernel_load test_model_holds
 UNIT_TESTS += test_control test_ctl test_pause test_qmp test_qmp_live
@@ -87,6 +87,7 @@ TSAN_TESTS += test_bus test_vm_threads test_cpu_kvm
 TSAN_TESTS += test_control
 TSAN_TESTS += test_timer_threads test_i16550 test_i8259
 TSAN_TESTS += test_vga_threads test_ata_threads
+TSAN_TESTS += test_ioapic
 
 srcs = $(patsubst %,$(1)/%.c,$(2))
 LIB_SRCS := $(call srcs,accel,$(ACCEL) $(ACCEL_CMD)) $(call srcs,vmm,$(VMM)) $(call srcs,devices,$(DEVICES))
@@ -202,7 +203,7 @@ $(BUILD)/tests/unit/lockdebug.o: vmm/lockdebug.c
 	$(CC) $(HR_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 # KVM: the tests stand between hotreg and the kernel, to play other ones.
-$(BUILD)/tests/unit/test_cpu_kvm $(BUILD)/tests/unit/test_kvm_deferred: LDFLAGS += -Wl,--wrap=ioctl
+$(BUILD)/tests/unit/test_cpu_kvm $(BUILD)/tests/unit/test_kvm_deferred $(BUILD)/tests/unit/test_kvm_apic: LDFLAGS += -Wl,--wrap=ioctl
 $(BUILD)/tests/unit/test_kvm_probe: LDFLAGS += -Wl,--wrap=ioctl,--wrap=open,--wrap=mmap
 
 # What the test device asks of the kernel.

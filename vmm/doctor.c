@@ -240,7 +240,7 @@ int doctor_run(void)
 	doctor_pick_cpu(&probe, NULL, why, sizeof(why));
 	line("--cpu auto", "picks %s", why);
 	if (!probe.open_error)
-		line("", "(kvm for Linux and kernels that are ELF64 files, and for --cpus 2)");
+		line("", "(kvm for Linux and kernels that are ELF64 files, and for more than one vCPU)");
 	line("--accel auto", "picks on=vmm");
 	kvm = !probe.open_error && probe.immediate_exit && probe.real_mode;
 	if (!soft && !kvm)

@@ -4,6 +4,7 @@
  * every combination of trigger, mask and what the line does, which message goes out and what remote IRR then says.
  * The other side are local APICs of the test's own, which note messages and take them or not.
  */
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -439,6 +440,85 @@ static void test_watch(void **state)
 	assert_int_equal(r->watched_count, 0);
 }
 
+/* ---- threads ---- */
+
+#define RAISES 2000
+
+struct threads {
+	struct rig *r;
+	sem_t taken[2];	      /* messages of two inputs, that nobody has ended */
+	unsigned messages[2]; /* under the device's lock */
+	_Atomic bool is_over;
+};
+
+static bool take_threaded(void *opaque, const struct irq_msi *msg)
+{
+	struct threads *t = opaque;
+	unsigned which = (msg->data & 0xff) - 0x80;
+
+	assert_true(which < 2);
+	t->messages[which]++;
+	sem_post(&t->taken[which]);
+	return true;
+}
+
+/* A source and its handler, as a device's thread and a vCPU: raise, and when it comes, lower and end it. */
+static void drive(struct threads *t, unsigned which)
+{
+	for (unsigned i = 0; i < RAISES; i++) {
+		line(t->r, 16 + which, true);
+		sem_wait(&t->taken[which]);
+		line(t->r, 16 + which, false);
+		ioapic_eoi(t->r->io, (uint8_t)(0x80 + which));
+	}
+}
+
+static void *drive_second(void *opaque)
+{
+	drive(opaque, 1);
+	return NULL;
+}
+
+/* A vCPU that masks, moves and looks at a third entry, and at the others. */
+static void *look(void *opaque)
+{
+	struct threads *t = opaque;
+
+	for (unsigned i = 0; !t->is_over; i++) {
+		uint32_t v = low(t->r, 16 + i % 2);
+
+		if ((v & ~REMOTE_IRR) != ((0x80 + i % 2) | LEVEL))
+			return (void *)"another entry";
+		entry(t->r, 20, 0x90 | LEVEL | MASKED, i << 24);
+	}
+	return NULL;
+}
+
+static void test_threads(void **state)
+{
+	struct threads t = {.r = *state};
+	pthread_t second, looker;
+	void *why;
+
+	entry(t.r, 16, 0x80 | LEVEL, 0);
+	entry(t.r, 17, 0x81 | LEVEL, 0);
+	t.r->apic = (struct irq_apic){.send = take_threaded, .opaque = &t};
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(sem_init(&t.taken[i], 0, 0), 0);
+	assert_int_equal(pthread_create(&second, NULL, drive_second, &t), 0);
+	assert_int_equal(pthread_create(&looker, NULL, look, &t), 0);
+	drive(&t, 0);
+	pthread_join(second, NULL);
+	t.is_over = true;
+	pthread_join(looker, &why);
+	assert_null(why);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(t.messages[i], RAISES); /* one each: none lost, none made up */
+		assert_int_equal(low(t.r, 16 + i), (0x80 + i) | LEVEL);
+		sem_destroy(&t.taken[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -453,6 +533,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_switch_clears, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_polarity, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watch, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

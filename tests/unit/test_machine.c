@@ -160,6 +160,30 @@ static void test_without_vga(void **state)
 	rig_free(r);
 }
 
+/* Without local APICs, as the software CPU has none, there is no I/O APIC, nor an HPET route to one. */
+static void test_without_lapic(void **state)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+	char cpu[] = "--cpu=soft", serial[] = "--serial=none", quiet[] = "--quiet";
+	char *argv[] = {cpu, serial, quiet, "--kernel", NULL};
+	struct accel_err err = {.text = ""};
+
+	(void)state;
+	assert_non_null(r);
+	temp_file(r->script, "\xf4", 1);
+	temp_file(r->disk, "", 0);
+	argv[4] = r->script;
+	if (options_parse(&r->opt, 5, argv, &err) || vm_create(&r->vm, &r->opt, &err))
+		fail_msg("%s", err.text);
+	assert_false(r->vm.has_lapic);
+	assert_null(bus_find(&r->vm.bus, IO_MMIO, 0xfec00000));
+	assert_int_equal(io(r, IO_MMIO, 0xfec00000, 4, false, 0), 0xffffffff);
+	assert_int_equal(io(r, IO_MMIO, 0xfed00104, 4, false, 0), 0x0c00);
+	assert_null(r->vm.ioapic_eoi);
+	vm_ioapic_eoi(&r->vm, 0x30);
+	rig_free(r);
+}
+
 static void test_places(void **state)
 {
 	static const struct {
@@ -503,6 +527,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bindings),
 		cmocka_unit_test(test_without_vga),
+		cmocka_unit_test(test_without_lapic),
 		T(test_places),
 		T(test_testdev),
 		cmocka_unit_test(test_memory_size),

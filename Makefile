@@ -44,7 +44,7 @@ ACCEL := object mapdef elfcheck btfcheck reloc layout field insn disasm tnum ran
 ACCEL_CMD := progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw progcmd_bench progcmd_bench_kernel rawprog sandbox
 VMM := options vm vm_run clock bus bus_check bus_zones deferred mem chardev event stats trace boot boot_area elfload linux multiboot pvh cpu_kvm kvm_apic kvm_deferred kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
-VMM += page_image
+VMM += page_image page_tier page_manage page_publish page_host page_probe
 VMM += ctl ctl_client top top_frame stats_json stats_text vm_stats vm_park control control_socket qmp qmp_cmd qmp_live
 VMM += cpuid cpuid_features cpuid_models kvm_cpuid kvm_cpuid_model cpu_models cpu_regs
 VMM += soft_mem soft_insn soft_operand soft_stack soft_bits soft_intr soft_string
@@ -66,7 +66,7 @@ UNIT_TESTS += test_ioapic test_irq_route test_lockdebug test_kvm_apic
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_options test_trace test_vm test_vm_threads test_chardev test_stats
 UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_doorbell test_kernel_load test_model_holds
 UNIT_TESTS += test_control test_ctl test_pause test_qmp test_qmp_live
-UNIT_TESTS += test_page_image
+UNIT_TESTS += test_page_image test_page_tier
 UNIT_TESTS += test_platform_prog test_deferred test_kvm_deferred
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz test_verify_kernel test_verify_limits
 UNIT_TESTS += test_i8254 test_i8254_latch test_hpet test_piix4_pm test_mc146818 test_mc146818_calendar test_timer_programs test_timer_threads test_pm_ticks
@@ -81,6 +81,7 @@ UNIT_TESTS += test_insn test_insn_page test_elfcheck test_object test_progcmd te
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
 TSAN_TESTS := test_runtime test_runtime_threads test_bus_string test_doorbell test_model_holds
+TSAN_TESTS += test_page_tier
 TSAN_TESTS += test_deferred test_kvm_deferred
 TSAN_TESTS += test_cpu_soft
 TSAN_TESTS += test_bus test_vm_threads test_cpu_kvm

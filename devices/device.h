@@ -24,6 +24,7 @@ struct device;
 struct vm;
 struct range_stats; /* vmm/stats.h */
 struct page_image;  /* vmm/page_image.h */
+struct range;
 
 struct device_ops {
 	/* Back to power-on state, page included (by page_begin/page_end). dev->lock held. */
@@ -62,8 +63,8 @@ struct device {
 struct device_image_ops {
 	void (*begin)(struct device *dev);
 	void (*end)(struct device *dev);
-	bool (*check_before)(struct device *dev, const struct hr_io *io, uint64_t *now_ns);
-	bool (*check_after)(struct device *dev, const struct hr_io *io);
+	bool (*check_before)(struct device *dev, const struct range *range, const struct hr_io *io, uint64_t *now_ns);
+	bool (*check_after)(struct device *dev, const struct range *range, const struct hr_io *io);
 };
 
 /*

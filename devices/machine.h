@@ -43,6 +43,7 @@ struct machine_select {
 struct machine_prog_info {
 	const struct range *range;
 	const char *object, *prog; /* valid until the next change */
+	struct accel_object *obj;  /* the same */
 	bool is_replaced, is_attached;
 	enum accel_effect allow;
 	struct accel_prog_info judged;

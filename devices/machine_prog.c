@@ -188,6 +188,7 @@ void machine_prog_info(const struct machine *m, unsigned index, struct machine_p
 		.range = p->range,
 		.object = p->file ? p->file->path : p->own_name,
 		.prog = p->prog,
+		.obj = object_of(p),
 		.is_replaced = p->file != NULL,
 		.is_attached = accel_slot_attached(p->range->slot),
 		.allow = p->binding->allow,

@@ -29,6 +29,7 @@ if grep -q "^KVM *API 12" "$out"; then
 	for line in "split irqchip" "deferred writes" "real mode" "32-bit flat" "INT n, protected" "32-bit paging" "long mode" "CPUID as set"; do
 		grep -q "^  $line *\(works\|no: .*; \)" "$out" || die "no verdict on '$line'"
 	done
+	grep -q "^  page tier *\(works: [0-9]* loads\|no: .*; \)" "$out" || die "no verdict on the page tier"
 	grep -q "^  speed *one exit [0-9.]* us, one instruction [0-9.]* ns" "$out" || die "no timings"
 fi
 

@@ -26,6 +26,7 @@ struct finding {
 	uint64_t program_result, model_result;
 	bool answered;
 	bool before_model;	  /* the program punted and yet changed its page */
+	bool page_is_wrong;	  /* what the page tier shows, or would */
 	long page_offset;	  /* first differing byte, or -1 */
 	struct accel_field field; /* that it is in, and what both have there; no name: not known */
 	uint64_t program_field, model_field;
@@ -112,6 +113,8 @@ static void report(const struct finding *f)
 	else if (f->answered)
 		fprintf(stderr, "hotreg:   program: 0x%" PRIx64 "   model: 0x%" PRIx64 "%s\n", f->program_result,
 			f->model_result, f->program_result == f->model_result ? " (equal)" : "");
+	if (f->page_is_wrong)
+		fprintf(stderr, "hotreg:   the page tier's page shows something else\n");
 	if (f->before_model)
 		fprintf(stderr, "hotreg:   the program punted, yet it changed its state\n");
 	if (f->page_offset >= 0)
@@ -135,6 +138,8 @@ enum bus_outcome bus_check_access(struct bus_check *check, struct range *range, 
 
 	pthread_mutex_lock(&dev->lock);
 	f.now_ns = clock_now(dev->clock);
+	if (dev->image)
+		f.page_is_wrong = !dev->image_ops->check_before(dev, range, &req->io, &f.now_ns);
 	dev->frozen_ns = f.now_ns;
 	dev->is_frozen = true;
 	verdict = accel_slot_shadow(range->slot, &req->io, f.now_ns);
@@ -157,6 +162,11 @@ enum bus_outcome bus_check_access(struct bus_check *check, struct range *range, 
 		if (diverged)
 			take_state(&f);
 	}
+	if (dev->image && !dev->image_ops->check_after(dev, range, &req->io))
+		f.page_is_wrong = true;
+	if (f.page_is_wrong && !diverged)
+		take_state(&f);
+	diverged |= f.page_is_wrong;
 	if (diverged)
 		is_first = atomic_fetch_add_explicit(&check->divergences, 1, memory_order_relaxed) == 0;
 	pthread_mutex_unlock(&dev->lock);

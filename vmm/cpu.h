@@ -66,6 +66,11 @@ struct cpu_ops {
 	 */
 	void (*pause)(struct cpu *cpu);
 	void (*resume)(struct cpu *cpu);
+	/*
+	 * Optional: what the guest loads from gpa on (whole pages) comes from `host`, and its writes exit; host NULL: every
+	 * access exits again. On return no vCPU sees what was there before. `index` is below PAGE_TIER_MAX. 0 or -errno.
+	 */
+	int (*show_page)(struct vm *vm, unsigned index, uint64_t gpa, void *host, uint64_t bytes);
 	/* Optional: cpus other than 0 back to wait-for-SIPI, local APIC to power-on state. */
 	int (*reset)(struct cpu *cpu);
 };

@@ -171,6 +171,23 @@ static void memory_changed(void *opaque)
 		vm_request_stop(vm, EXIT_CPU_FAILED, "KVM refused a change of the memory map");
 }
 
+/* Slots of their own behind those of the memory map. Any thread; KVM has a lock for slots. */
+static int kvm_show_page(struct vm *vm, unsigned index, uint64_t gpa, void *host, uint64_t bytes)
+{
+	const struct kvm_vm *kv = vm->backend;
+	struct kvm_userspace_memory_region m = {
+		.slot = MAX_SLOTS + index,
+		.flags = KVM_MEM_READONLY,
+		.guest_phys_addr = gpa,
+		.memory_size = host ? bytes : 0,
+		.userspace_addr = (uint64_t)(uintptr_t)host,
+	};
+
+	if (!kv->has_readonly)
+		return -ENOTSUP;
+	return ioctl(kv->vm_fd, KVM_SET_USER_MEMORY_REGION, &m) < 0 ? -errno : 0;
+}
+
 /* ---- set-up ---------------------------------------------------------------------------------- */
 
 static void on_kick(int sig)
@@ -629,5 +646,6 @@ const struct cpu_ops cpu_kvm_ops = {
 	.set_regs = kvm_op_set_regs,
 	.pause = kvm_pause,
 	.resume = kvm_resume,
+	.show_page = kvm_show_page,
 	.reset = kvm_reset,
 };

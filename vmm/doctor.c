@@ -21,6 +21,7 @@
 #include "vmm/boot.h"
 #include "vmm/kvm_state.h"
 #include "vmm/options.h"
+#include "vmm/page_host.h"
 #include "vmm/vm.h"
 
 /* ---- --cpu auto ------------------------------------------------------------------------------ */
@@ -110,6 +111,23 @@ static void lines_no_kvm(void)
 	line("KVM", "no: %s", err.text);
 }
 
+/* Whether a register can be shown as memory: tried, not looked up. */
+static void line_page(void)
+{
+	struct page_probe probe;
+
+	page_probe_run(&probe);
+	if (!probe.works)
+		line("  page tier", "no: %s; reads of the HPET leave the guest, as they do without --page",
+			probe.reason);
+	else
+		line("  page tier",
+			"works: %llu loads from a read-only page are whole, %.0f ns each with their loop; an exit "
+			"%.1f us; %u processors",
+			(unsigned long long)probe.loads, (double)probe.load_ns, (double)probe.exit_ns / 1000,
+			page_host_processors(""));
+}
+
 static void lines_kvm(const struct kvm_probe *p)
 {
 	const char *soft = "guests that need it: --cpu soft";
@@ -150,6 +168,7 @@ static void lines_kvm(const struct kvm_probe *p)
 			p->insn_ns > 20 ? " (this KVM emulates instructions: expect slow guests)" : "");
 	else
 		line("  speed", "not measured: the timing guest failed");
+	line_page();
 }
 
 /* bpf(2) is not needed to run; the tests compare with the kernel's verifier where they may. */

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "vmm/kvm_cpuid.h"
+#include "vmm/kvm_probe_int.h"
 #include "vmm/kvm_state.h"
 
 #define TEST_LIMIT_MS 3000
@@ -389,22 +390,27 @@ static const struct self_test tests[] = {
 #define CPUID_TEST 5
 #define QUICK_TESTS 3 /* what --cpu auto looks at */
 
-/* The child's part; `out` is shared memory. Does not return. */
-static void child_main(struct kvm_probe *out, unsigned index)
+struct test_run {
+	struct kvm_probe *out; /* shared memory */
+	unsigned index;
+};
+
+/* The child's part. */
+static void child_main(void *opaque)
 {
+	const struct test_run *run = opaque;
+	struct kvm_probe *out = run->out;
 	struct probe_vm p;
 	char *reason;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (!tests[index].guest) {
+	if (!tests[run->index].guest) {
 		child_time(out);
-		_exit(0);
+		return;
 	}
-	reason = out->reason[index];
-	if (vm_new(&p, tests[index].guest, reason, sizeof(out->reason[index])) &&
-		vm_answer(&p, reason, sizeof(out->reason[index])))
-		*((bool *)out + tests[index].ok) = true;
-	_exit(0);
+	reason = out->reason[run->index];
+	if (vm_new(&p, tests[run->index].guest, reason, sizeof(out->reason[0])) &&
+		vm_answer(&p, reason, sizeof(out->reason[0])))
+		*((bool *)out + tests[run->index].ok) = true;
 }
 
 /* Waits for the child's end, at most TEST_LIMIT_MS; false: it had to be killed. Says in `reason` what went wrong. */
@@ -427,30 +433,39 @@ static bool child_wait(pid_t pid, int fd, char *reason, size_t reason_bytes)
 	return ready > 0;
 }
 
-/* False: it hung, and so might the others. */
-static bool run_test(struct kvm_probe *shared, unsigned index)
+bool kvm_probe_in_child(void (*fn)(void *opaque), void *opaque, char *reason, size_t reason_bytes)
 {
-	char no_reason[sizeof(shared->reason[0])];
-	char *reason = tests[index].guest ? shared->reason[index] : no_reason;
-	bool goes_on = true;
+	bool has_ended = true;
 	int pipe_fds[2];
 	pid_t pid;
 
 	if (pipe(pipe_fds) < 0)
 		return true;
-	snprintf(reason, sizeof(no_reason), "ended early");
+	snprintf(reason, reason_bytes, "ended early");
 	pid = fork();
 	if (pid == 0) {
 		close(pipe_fds[0]); /* the other end closes when the child ends, however it does */
-		child_main(shared, index);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		fn(opaque);
+		_exit(0);
 	}
 	close(pipe_fds[1]);
 	if (pid > 0)
-		goes_on = child_wait(pid, pipe_fds[0], reason, sizeof(no_reason));
+		has_ended = child_wait(pid, pipe_fds[0], reason, reason_bytes);
 	else
-		snprintf(reason, sizeof(no_reason), "fork: %s", strerror(errno));
+		snprintf(reason, reason_bytes, "fork: %s", strerror(errno));
 	close(pipe_fds[0]);
-	return goes_on;
+	return has_ended;
+}
+
+/* False: it hung, and so might the others. */
+static bool run_test(struct kvm_probe *shared, unsigned index)
+{
+	struct test_run run = {.out = shared, .index = index};
+	char no_reason[sizeof(shared->reason[0])];
+	char *reason = tests[index].guest ? shared->reason[index] : no_reason;
+
+	return kvm_probe_in_child(child_main, &run, reason, sizeof(no_reason));
 }
 
 static void probe_caps(struct kvm_probe *out, int fd)

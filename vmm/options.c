@@ -20,6 +20,7 @@
 #define MEM_MIN MIB
 #define MEM_MAX (3072 * MIB)
 #define TIMEOUT_MAX 31536000u /* a year */
+#define PAGE_GAP_US_MAX 10000000u
 
 struct parser {
 	struct options *opt;
@@ -163,6 +164,36 @@ static int set_accel(struct parser *p, char *value)
 	return -EINVAL;
 }
 
+/* off, auto, on or on=DEVICE, and ",gap=MICROSECONDS" behind the last three. */
+static int set_page(struct parser *p, char *value)
+{
+	char *gap = strstr(value, ",gap=");
+	uint64_t us;
+
+	if (gap) {
+		*gap = '\0';
+		gap += 5;
+		if (!text_parse_u64(gap, strlen(gap), 10, &us) || us < 1 || us > PAGE_GAP_US_MAX) {
+			err_set(p->err, "--page: gap='%.40s' is not a number of microseconds from 1 to %u", gap,
+				PAGE_GAP_US_MAX);
+			return -EINVAL;
+		}
+		p->opt->page_gap_us = (unsigned)us;
+	}
+	if (strcmp(value, "off") == 0 && !gap)
+		p->opt->page = OPT_PAGE_OFF;
+	else if (strcmp(value, "auto") == 0)
+		p->opt->page = OPT_PAGE_AUTO;
+	else if (strcmp(value, "on") == 0 || (strncmp(value, "on=", 3) == 0 && value[3]))
+		p->opt->page = OPT_PAGE_ON;
+	else {
+		err_set(p->err, "--page: '%.40s' is none of off, auto, on, on=DEVICE", value);
+		return -EINVAL;
+	}
+	p->opt->page_device = value[0] == 'o' && value[1] == 'n' && value[2] == '=' ? value + 3 : NULL;
+	return 0;
+}
+
 static int set_prog(struct parser *p, char *value)
 {
 	char *equals = strchr(value, '=');
@@ -293,6 +324,8 @@ static const struct option_row rows[] = {
 	{"--cpu-model", VALUE, false, set_cpu_model, "MODEL",
 		"host (default), max or a name of `hotreg cpu-models`, with ,+FEATURE and ,-FEATURE (KVM only)"},
 	{"--accel", VALUE, false, set_accel, "MODE", "off, auto (default), on, on=vmm, on=kernel, check"},
+	{"--page", VALUE, false, set_page, "MODE",
+		"read-only pages for hot registers: off (default), auto, on, on=DEVICE; [,gap=US]"},
 	{"--prog", VALUE, true, set_prog, "DEVICE=FILE", "use this object's programs for a device"},
 	{"--vga", VALUE, false, set_vga, "KIND", "std or none (default: none with --kernel, else std)"},
 	{"--serial", VALUE, false, set_serial, "WHERE", "COM1: stdio (default), FILE or none"},
@@ -404,6 +437,12 @@ static const char *contradiction(const struct options *opt)
 		return "several vCPUs need local APICs, which this --cpu-model has not: use --cpus 1 or another model";
 	if (opt->accel == OPT_ACCEL_OFF && opt->prog_count)
 		return "--accel off runs no programs: leave out --prog, or use --accel on or check";
+	if (opt->page == OPT_PAGE_ON && opt->accel == OPT_ACCEL_OFF)
+		return "--page on shows what programs answer, and --accel off runs none: leave out one of them";
+	if (opt->page == OPT_PAGE_ON && (opt->cpu == OPT_CPU_SOFT || opt->cpu == OPT_CPU_SCRIPT))
+		return "--page on needs KVM, which maps the page: use --cpu kvm, or leave it out";
+	if (opt->page == OPT_PAGE_ON && opt->trace)
+		return "--trace has to see every access: leave out --page on";
 	return NULL;
 }
 
@@ -505,7 +544,11 @@ int options_parse(struct options *opt, int argc, char **argv, struct accel_err *
 	const char *text;
 	int rc;
 
-	*opt = (struct options){.mem_bytes = MEM_DEFAULT, .cpus = 1, .serial = "stdio", .accel = OPT_ACCEL_AUTO};
+	*opt = (struct options){.mem_bytes = MEM_DEFAULT,
+		.cpus = 1,
+		.serial = "stdio",
+		.accel = OPT_ACCEL_AUTO,
+		.page_gap_us = OPT_PAGE_GAP_US};
 	for (int i = 0; i < argc; i++) {
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
 			options_help();

@@ -21,6 +21,8 @@
 
 enum opt_cpu { OPT_CPU_AUTO, OPT_CPU_KVM, OPT_CPU_SOFT, OPT_CPU_SCRIPT };
 enum opt_vga { OPT_VGA_AUTO, OPT_VGA_NONE, OPT_VGA_STD };
+enum opt_page { OPT_PAGE_OFF, OPT_PAGE_AUTO, OPT_PAGE_ON };
+#define OPT_PAGE_GAP_US 50 /* how late the page tier's publisher may be */
 enum opt_accel { OPT_ACCEL_OFF, OPT_ACCEL_AUTO, OPT_ACCEL_ON, OPT_ACCEL_ON_VMM, OPT_ACCEL_ON_KERNEL, OPT_ACCEL_CHECK };
 
 struct opt_prog {
@@ -41,6 +43,9 @@ struct options {
 	const char *script;
 	bool script_nocheck; /* replay without comparing what is read */
 	enum opt_accel accel;
+	enum opt_page page;
+	const char *page_device; /* with on: this one only; NULL: all */
+	unsigned page_gap_us;
 	struct opt_prog progs[OPT_MAX_PROGS];
 	unsigned prog_count;
 	enum opt_vga vga;     /* auto: none for a kernel, else std */

@@ -132,9 +132,7 @@ static bool word_take(struct page_image *image)
 			else if (now_ns - start_ns > PAGE_STUCK_NS)
 				return false;
 		}
-#ifdef __x86_64__
-		__builtin_ia32_pause();
-#endif
+		page_pause();
 	}
 	return true;
 }
@@ -301,18 +299,18 @@ int page_image_sample(struct page_image *image)
 
 /* ---- check mode ------------------------------------------------------------------------------ */
 
-/* Whether what stands in the memory is `value`. A read that is no cell's part is not looked at. */
-static bool shows(const struct page_image *image, const struct hr_io *io, uint64_t value)
+/* Whether what stands in the memory is `value`. Writes and other ranges are not looked at. */
+static bool shows(const struct page_image *image, const struct range *range, const struct hr_io *io, uint64_t value)
 {
 	uint64_t there = 0;
 
-	if (io->is_write || io->offset + io->size > image->config.range->len || io->size > 8)
+	if (io->is_write || range != image->config.range)
 		return true;
 	memcpy(&there, image->memory + image->at + io->offset, io->size);
 	return there == hr_mask(value, io->size);
 }
 
-bool page_image_check_before(struct device *dev, const struct hr_io *io, uint64_t *now_ns)
+bool page_image_check_before(struct device *dev, const struct range *range, const struct hr_io *io, uint64_t *now_ns)
 {
 	struct page_image *image = dev->image;
 	uint64_t value = 0;
@@ -325,19 +323,20 @@ bool page_image_check_before(struct device *dev, const struct hr_io *io, uint64_
 	}
 	image->is_checked = true;
 	image->now_ns = *now_ns = instant(image, clock_now(dev->clock));
-	if (!io->is_write && run_at(image, io->offset, io->size, page_image_last_ns(image), &value))
-		agrees = shows(image, io, value);
+	if (!io->is_write && range == image->config.range &&
+		run_at(image, io->offset, io->size, page_image_last_ns(image), &value))
+		agrees = shows(image, range, io, value);
 	return agrees;
 }
 
-bool page_image_check_after(struct device *dev, const struct hr_io *io)
+bool page_image_check_after(struct device *dev, const struct range *range, const struct hr_io *io)
 {
 	struct page_image *image = dev->image;
 	bool agrees;
 
 	if (!image || !image->is_checked)
 		return true; /* it was given up */
-	agrees = shows(image, io, io->result);
+	agrees = shows(image, range, io, io->result);
 	image->is_checked = false;
 	word_release(image);
 	return agrees;

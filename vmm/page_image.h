@@ -24,6 +24,13 @@
 
 #include "accel/accel.h"
 
+static inline void page_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#endif
+}
+
 struct clock;
 struct device;
 struct range;
@@ -99,8 +106,8 @@ int page_image_sample(struct page_image *image);
  * Before the access: takes the word and compares the bytes that a reader would see now with the program's answer as
  * of the last publication. Between the two calls page_begin() and page_end() keep the word. now_ns: the instant for both.
  */
-bool page_image_check_before(struct device *dev, const struct hr_io *io, uint64_t *now_ns);
+bool page_image_check_before(struct device *dev, const struct range *range, const struct hr_io *io, uint64_t *now_ns);
 /* After it: the bytes must be the model's answer. Lets the word go. */
-bool page_image_check_after(struct device *dev, const struct hr_io *io);
+bool page_image_check_after(struct device *dev, const struct range *range, const struct hr_io *io);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "devices/device.h"
 #include "devices/machine.h"
+#include "vmm/page_tier.h"
 #include "vmm/qmp.h"
 #include "vmm/text.h"
 #include "vmm/stats.h"
@@ -126,6 +127,18 @@ static int prog_list(struct qmp_call *call)
 	return 0;
 }
 
+/* No page shows what a program answers while it changes. */
+static void begin_change(struct qmp_call *call)
+{
+	page_tier_forbid(call->vm->page_tier);
+}
+
+static int end_change(struct qmp_call *call, int rc)
+{
+	page_tier_allow(call->vm->page_tier);
+	return rc;
+}
+
 /* A name that is not there is an error of its own class. */
 static int classify(struct qmp_call *call, const struct machine_select *select, int rc)
 {
@@ -155,9 +168,11 @@ static int prog_replace(struct qmp_call *call)
 		rc = take_string(call, "program", &prog);
 	if (!rc && !file)
 		rc = err_fail(&call->err, -EINVAL, "Parameter 'file' is missing: the path of an object file");
-	if (!rc)
-		rc = classify(call, &select, machine_prog_replace(call->vm->machine, &select, file, prog, &call->err));
-	return rc;
+	if (rc)
+		return rc;
+	begin_change(call);
+	rc = end_change(call, machine_prog_replace(call->vm->machine, &select, file, prog, &call->err));
+	return classify(call, &select, rc);
 }
 
 static int prog_detach(struct qmp_call *call)
@@ -165,7 +180,11 @@ static int prog_detach(struct qmp_call *call)
 	struct machine_select select;
 	int rc = take_select(call, &select);
 
-	return rc ? rc : classify(call, &select, machine_prog_detach(call->vm->machine, &select, &call->err));
+	if (rc)
+		return rc;
+	begin_change(call);
+	rc = end_change(call, machine_prog_detach(call->vm->machine, &select, &call->err));
+	return classify(call, &select, rc);
 }
 
 static int prog_attach(struct qmp_call *call)
@@ -176,7 +195,11 @@ static int prog_attach(struct qmp_call *call)
 
 	if (!rc)
 		rc = take_bool(call, "own", &own);
-	return rc ? rc : classify(call, &select, machine_prog_attach(call->vm->machine, &select, own, &call->err));
+	if (rc)
+		return rc;
+	begin_change(call);
+	rc = end_change(call, machine_prog_attach(call->vm->machine, &select, own, &call->err));
+	return classify(call, &select, rc);
 }
 
 const struct qmp_command qmp_live_commands[] = {

@@ -94,6 +94,31 @@ static void print_next(FILE *out, const json_t *next, double run_ns)
 	}
 }
 
+static void print_page(FILE *out, const json_t *page)
+{
+	fprintf(out,
+		"  %s: %s%s%s; mapped for %.3f s in %lld turns; read in %lld of %lld samples; given up %lld times\n",
+		text_of(page, "range"), text_of(page, "state"), *text_of(page, "reason") ? ": " : "",
+		text_of(page, "reason"), (double)number_of(page, "mapped_ns") / 1e9, number_of(page, "maps"),
+		number_of(page, "samples_with_readers"), number_of(page, "samples"), number_of(page, "given_up"));
+}
+
+static void print_page_tier(FILE *out, const json_t *tier)
+{
+	const json_t *page;
+	size_t i;
+
+	if (!json_is_object(tier))
+		return;
+	fprintf(out,
+		"page tier %s: %lld passes in %.3f s of the publisher's CPU time; gaps: median %lld ns, 99%% %lld, "
+		"99.9%% %lld, longest %lld\n",
+		text_of(tier, "mode"), number_of(tier, "passes"), (double)number_of(tier, "publisher_cpu_ns") / 1e9,
+		number_of(tier, "gap_p50_ns"), number_of(tier, "gap_p99_ns"), number_of(tier, "gap_p999_ns"),
+		number_of(tier, "gap_max_ns"));
+	json_array_foreach(json_object_get(tier, "pages"), i, page) print_page(out, page);
+}
+
 void stats_print(const json_t *report, FILE *out)
 {
 	const json_t *entry;
@@ -119,5 +144,6 @@ void stats_print(const json_t *report, FILE *out)
 		print_row(out, entry, "write");
 	}
 	json_array_foreach(json_object_get(report, "ranges"), i, entry) print_range(out, entry);
+	print_page_tier(out, json_object_get(report, "page_tier"));
 	print_next(out, json_object_get(report, "next"), (double)number_of(report, "run_ns"));
 }

@@ -19,6 +19,7 @@
 #include "vmm/control.h"
 #include "vmm/doctor.h"
 #include "vmm/options.h"
+#include "vmm/page_tier.h"
 #include "vmm/stats.h"
 #include "vmm/text.h"
 #include "vmm/trace.h"
@@ -234,6 +235,8 @@ static int build_machine(struct vm *vm, struct accel_err *err)
 	if (!rc)
 		rc = attach_stats(vm, err);
 	bus_set_watchers(&vm->bus, vm->trace, vm->bus.stats);
+	if (!rc)
+		rc = page_tier_new(vm, &vm->page_tier, err);
 	if (!rc && vm->opt->cpu != OPT_CPU_SCRIPT)
 		rc = boot_load(vm, err);
 	if (!rc)
@@ -243,7 +246,10 @@ static int build_machine(struct vm *vm, struct accel_err *err)
 
 static void before_timer(void *opaque)
 {
-	vm_drain(opaque);
+	struct vm *vm = opaque;
+
+	vm_drain(vm);
+	page_tier_before_timer(vm->page_tier);
 }
 
 int vm_create(struct vm *vm, const struct options *opt, struct accel_err *err)
@@ -309,6 +315,8 @@ fail_clock:
 void vm_destroy(struct vm *vm)
 {
 	control_free(vm->control);
+	page_tier_free(vm->page_tier);
+	vm->page_tier = NULL;
 	for (unsigned i = 0; i < VM_MAX_CPUS; i++) {
 		if (vm->cpus[i])
 			vm->cpus[i]->ops->destroy(vm->cpus[i]);

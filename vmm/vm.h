@@ -43,6 +43,7 @@ struct trace;
 struct stats;
 struct vm_job; /* vm_park.c */
 struct control;
+struct page_tier; /* vmm/page_tier.h */
 
 /* What happened to the VM, for the control thread. */
 enum vm_event { VM_EVENT_SHUTDOWN, VM_EVENT_RESET };
@@ -64,8 +65,9 @@ struct vm {
 	struct chardev *serial, *debugcon; /* opened by vm_create before machine_create; NULL: none */
 	struct machine *machine;
 	struct trace *trace;
-	struct stats *stats;	 /* NULL without --stats and --qmp */
-	struct control *control; /* NULL without --qmp */
+	struct stats *stats;	     /* NULL without --stats and --qmp */
+	struct control *control;     /* NULL without --qmp */
+	struct page_tier *page_tier; /* NULL: no page is ever shown */
 	/* set by the interrupt controller before the vCPUs run */
 	int (*intr_ack)(void *opaque); /* vector 0..255, or -1: it went away */
 	void *intr_opaque;

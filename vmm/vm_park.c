@@ -17,6 +17,7 @@
 #include "vmm/boot.h"
 #include "vmm/control.h"
 #include "vmm/options.h"
+#include "vmm/page_tier.h"
 #include "vmm/text.h"
 #include "vmm/trace.h"
 
@@ -188,6 +189,7 @@ int vm_at_rest(struct vm *vm, void (*fn)(struct vm *vm, void *opaque), void *opa
 static void pause_job(struct vm *vm, void *opaque)
 {
 	(void)opaque;
+	page_tier_forbid(vm->page_tier);
 	clock_freeze(&vm->clock);
 	for (unsigned i = 0; i < vm->cpu_count; i++) {
 		if (vm->cpu_ops->pause)
@@ -209,6 +211,7 @@ static void resume_job(struct vm *vm, void *opaque)
 			vm->cpu_ops->resume(vm->cpus[i]);
 	}
 	atomic_store(&vm->paused, false);
+	page_tier_allow(vm->page_tier);
 }
 
 int vm_pause(struct vm *vm, struct accel_err *err)
@@ -225,7 +228,9 @@ int vm_resume(struct vm *vm, struct accel_err *err)
 
 static void accel_job(struct vm *vm, void *opaque)
 {
+	page_tier_forbid(vm->page_tier);
 	bus_set_mode(&vm->bus, *(const enum accel_mode *)opaque);
+	page_tier_allow(vm->page_tier);
 }
 
 int vm_set_accel(struct vm *vm, enum accel_mode mode, struct accel_err *err)

@@ -19,6 +19,7 @@
 #include "vmm/control.h"
 #include "vmm/event.h"
 #include "vmm/options.h"
+#include "vmm/page_tier.h"
 #include "vmm/screen.h"
 #include "vmm/text.h"
 #include "vmm/trace.h"
@@ -267,6 +268,8 @@ int vm_run(struct vm *vm, struct accel_err *err)
 	vm->run_err = err;
 	rc = event_thread_init(&events, vm, &signals);
 	if (!rc)
+		rc = page_tier_start(vm->page_tier);
+	if (!rc)
 		rc = start_cpus(vm, threads, &started);
 	if (!rc)
 		rc = control_start(vm->control, vm);
@@ -279,6 +282,7 @@ int vm_run(struct vm *vm, struct accel_err *err)
 		pthread_join(threads[i], NULL);
 	end_ns = host_now();
 	control_stop(vm->control);
+	page_tier_stop(vm->page_tier);
 	event_thread_destroy(&events);
 	pthread_sigmask(SIG_SETMASK, &old_signals, NULL);
 	vm->run_err = NULL;

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "vmm/options.h"
+#include "vmm/page_tier.h"
 #include "vmm/stats.h"
 #include "vmm/text.h"
 
@@ -35,6 +36,16 @@ static struct stats_run describe(const struct vm *vm, uint64_t now_ns)
 	return run;
 }
 
+/* The report, with what the page tier did, where there is one. NULL when out of memory. */
+static json_t *make_report(const struct vm *vm, const struct stats_run *run)
+{
+	json_t *report = stats_json(vm->stats, &vm->bus, run), *pages = page_tier_json(vm->page_tier);
+
+	if (report && pages)
+		json_object_set_new(report, "page_tier", pages);
+	return report;
+}
+
 json_t *vm_stats_json(struct vm *vm)
 {
 	struct stats_run run;
@@ -42,7 +53,7 @@ json_t *vm_stats_json(struct vm *vm)
 	vm_drain(vm);
 	run = describe(vm, accel_clock_now(&(struct accel_clock){.is_virtual = false}));
 
-	return stats_json(vm->stats, &vm->bus, &run);
+	return make_report(vm, &run);
 }
 
 int vm_stats_report(const struct vm *vm, int status, uint64_t end_ns, struct accel_err *err)
@@ -55,7 +66,7 @@ int vm_stats_report(const struct vm *vm, int status, uint64_t end_ns, struct acc
 	run.exit_status = status;
 	run.reason = vm->stop_reason;
 	run.status = "ended";
-	report = stats_json(vm->stats, &vm->bus, &run);
+	report = make_report(vm, &run);
 	if (!report)
 		return err_fail(err, -ENOMEM, "no memory for the statistics");
 	if (vm->opt->stats_file)

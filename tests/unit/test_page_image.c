@@ -471,14 +471,14 @@ static bool check(struct rig *rig, unsigned reg, unsigned size, bool damage_betw
 	bool agrees;
 
 	pthread_mutex_lock(&dev->lock);
-	agrees = page_image_check_before(dev, &req.io, &dev->frozen_ns);
+	agrees = page_image_check_before(dev, rig->range, &req.io, &dev->frozen_ns);
 	dev->is_frozen = true;
 	rig->range->read(dev, &req);
 	dev->is_frozen = false;
 	req.io.result = hr_mask(req.io.result, req.io.size);
 	if (damage_between)
 		damage(rig, reg);
-	agrees &= page_image_check_after(dev, &req.io);
+	agrees &= page_image_check_after(dev, rig->range, &req.io);
 	pthread_mutex_unlock(&dev->lock);
 	return agrees;
 }

@@ -1,0 +1,538 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * test_page_tier.c: the page tier's threads over a real machine and the host's clock, with a KVM of the test's own: a "vCPU" is a
+ * thread that loads from the page while one is mapped and else makes an access on the bus, and a slot is gone for all of
+ * them when show_page() returns, as with KVM. (The true KVM's part is tests/guest/page.sh.)
+ *
+ * Readers tell each other what they have seen, so that a step back between two vCPUs, or between page and exit, is found.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "vmm/options.h"
+#include "vmm/page_host.h"
+#include "vmm/page_tier.h"
+#include "vmm/vm.h"
+
+#define HPET 0xfed00000ull
+#define CONFIG 0x010
+#define COUNTER 0x0f0
+#define TN_CONFIG 0x100
+#define TN_COMPARATOR 0x108
+#define PERIODIC 0x08
+#define STORM_MS 400
+#define MAX_VCPUS 4
+
+static struct options opt;
+static struct vm vm;
+static struct cpu_ops ops;
+static int guest_fd = -1;
+
+/* The slot, as all vCPUs see it. */
+static pthread_rwlock_t slot_lock = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+static const uint8_t *slot_page;
+static unsigned maps, unmaps, changes_by_vcpus;
+static _Thread_local bool is_vcpu;
+
+/* In place of the true one: the host can do it, and an exit costs 20 us. */
+void page_probe_run(struct page_probe *out)
+{
+	*out = (struct page_probe){.works = true, .exit_ns = 20000};
+}
+
+static int show_page(struct vm *which, unsigned index, uint64_t gpa, void *host, uint64_t bytes)
+{
+	assert_ptr_equal(which, &vm);
+	assert_int_equal(index, 0);
+	assert_int_equal(gpa, HPET);
+	assert_int_equal(bytes, 4096);
+	pthread_rwlock_wrlock(&slot_lock);
+	assert_true(!slot_page == !!host); /* in turn */
+	slot_page = host;
+	if (host)
+		maps++;
+	else
+		unmaps++;
+	changes_by_vcpus += is_vcpu;
+	pthread_rwlock_unlock(&slot_lock);
+	return 0;
+}
+
+/* One access at a time of one vCPU, as accel.h wants it: the test's own thread shares the second one with a reader. */
+#define MAIN 1
+static pthread_mutex_t vcpu_lock[2] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
+
+static uint64_t access_bus(struct io_req *req)
+{
+	pthread_mutex_lock(&vcpu_lock[req->io.vcpu]);
+	bus_io(&vm.bus, req);
+	pthread_mutex_unlock(&vcpu_lock[req->io.vcpu]);
+	return req->io.result;
+}
+
+static uint64_t rd(unsigned reg, unsigned vcpu, bool *by_page)
+{
+	struct io_req req = {.io = {.vcpu = vcpu, .size = 8}, .addr = HPET + reg, .bus = IO_MMIO, .count = 1};
+	uint64_t value = 0;
+
+	pthread_rwlock_rdlock(&slot_lock);
+	*by_page = slot_page != NULL;
+	if (slot_page)
+		value = __atomic_load_n((const uint64_t *)(slot_page + reg), __ATOMIC_ACQUIRE);
+	pthread_rwlock_unlock(&slot_lock);
+	if (*by_page)
+		return value;
+	return access_bus(&req);
+}
+
+static void wr(unsigned reg, unsigned vcpu, uint64_t value)
+{
+	struct io_req req = {.io = {.vcpu = vcpu, .size = 8, .is_write = 1, .value = value},
+		.addr = HPET + reg,
+		.bus = IO_MMIO,
+		.count = 1};
+
+	access_bus(&req);
+}
+
+static bool is_mapped(void)
+{
+	bool is;
+
+	pthread_rwlock_rdlock(&slot_lock);
+	is = slot_page != NULL;
+	pthread_rwlock_unlock(&slot_lock);
+	return is;
+}
+
+static void nap_ms(unsigned ms)
+{
+	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000l}, NULL);
+}
+
+/* Up to half a minute: the host may be busy. */
+static bool wait_mapped(bool want)
+{
+	for (unsigned i = 0; i < 15000 && is_mapped() != want; i++)
+		nap_ms(2);
+	return is_mapped() == want;
+}
+
+static void create(enum opt_page page, unsigned gap_us, enum opt_accel accel)
+{
+	static char path[64];
+	struct accel_err err = {.text = ""};
+
+	guest_fd = memfd_create("guest", MFD_CLOEXEC);
+	assert_int_equal(write(guest_fd, "\xf4", 1), 1); /* hlt */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", guest_fd);
+	opt = (struct options){.kernel = path,
+		.mem_bytes = 2u << 20,
+		.cpus = 1,
+		.cpu = OPT_CPU_SOFT,
+		.accel = accel,
+		.serial = "none",
+		.quiet = true};
+	if (vm_create(&vm, &opt, &err))
+		fail_msg("%s", err.text);
+	maps = unmaps = changes_by_vcpus = 0;
+	ops = *vm.cpu_ops;
+	ops.show_page = show_page;
+	vm.cpu_ops = &ops;
+	opt.page = page;
+	opt.page_gap_us = gap_us;
+	if (page_tier_new(&vm, &vm.page_tier, &err))
+		fail_msg("%s", err.text);
+	assert_non_null(vm.page_tier);
+	assert_int_equal(page_tier_start(vm.page_tier), 0);
+}
+
+static void destroy(void)
+{
+	page_tier_stop(vm.page_tier);
+	assert_false(is_mapped());
+	assert_int_equal(maps, unmaps);
+	vm_destroy(&vm);
+	close(guest_fd);
+}
+
+static json_int_t number(const char *key)
+{
+	json_t *report = page_tier_json(vm.page_tier), *pages = json_object_get(report, "pages");
+	json_t *value = json_object_get(report, key);
+	json_int_t n;
+
+	if (!value)
+		value = json_object_get(json_array_get(pages, 0), key);
+	assert_true(json_is_integer(value));
+	n = json_integer_value(value);
+	json_decref(report);
+	return n;
+}
+
+/* ---- storms ---------------------------------------------------------------------------------- */
+
+static _Atomic bool stop_storm;
+static _Atomic uint64_t latest; /* that any vCPU has seen */
+
+struct reader {
+	pthread_t thread;
+	unsigned vcpu;
+	uint64_t by_page, by_exit, steps_back;
+};
+
+static void *read_on(void *opaque)
+{
+	struct reader *r = opaque;
+
+	is_vcpu = true;
+	while (!atomic_load(&stop_storm)) {
+		uint64_t before = atomic_load(&latest), value;
+		bool by_page;
+
+		value = rd(COUNTER, r->vcpu, &by_page);
+		r->steps_back += value < before;
+		*(by_page ? &r->by_page : &r->by_exit) += 1;
+		while (before < value && !atomic_compare_exchange_weak(&latest, &before, value))
+			;
+	}
+	return NULL;
+}
+
+/* Starts two readers; the rest of a storm is the caller's. */
+static void start_readers(struct reader readers[2])
+{
+	atomic_store(&stop_storm, false);
+	atomic_store(&latest, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		readers[i] = (struct reader){.vcpu = i};
+		assert_int_equal(pthread_create(&readers[i].thread, NULL, read_on, &readers[i]), 0);
+	}
+}
+
+static void end_readers(struct reader readers[2])
+{
+	atomic_store(&stop_storm, true);
+	for (unsigned i = 0; i < 2; i++) {
+		pthread_join(readers[i].thread, NULL);
+		assert_int_equal(readers[i].steps_back, 0);
+	}
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static void test_comes_and_shows(void **state)
+{
+	uint64_t first, second, config;
+	bool by_page;
+
+	(void)state;
+	create(OPT_PAGE_ON, 1000000, OPT_ACCEL_ON);
+	assert_true(wait_mapped(true));
+	assert_int_equal(rd(CONFIG, MAIN, &by_page), 0);
+	wr(CONFIG, MAIN, 1);
+	config = rd(CONFIG, MAIN, &by_page);
+	if (by_page) /* else it has gone for a moment */
+		assert_int_equal(config, 1);
+	first = rd(COUNTER, MAIN, &by_page);
+	nap_ms(20);
+	second = rd(COUNTER, MAIN, &by_page);
+	assert_true(
+		second > first && second - first < 100000000); /* the publisher moves it; 100 MHz, less than a second */
+	assert_true(number("passes") > 10);
+	assert_true(number("maps") >= 1);
+	assert_true(number("publisher_cpu_ns") > 0);
+	assert_true(number("gap_p50_ns") > 0 && number("gap_p50_ns") <= number("gap_p999_ns"));
+	destroy();
+}
+
+/* Comes and goes all the time, programs are taken away and put back: the counter never goes back. */
+static void test_comings_and_goings(void **state)
+{
+	struct reader readers[2];
+	uint64_t end_ms = now_ms() + STORM_MS;
+	unsigned turns = 0;
+
+	(void)state;
+	create(OPT_PAGE_ON, 1000000, OPT_ACCEL_ON);
+	wr(CONFIG, MAIN, 1);
+	start_readers(readers);
+	while (now_ms() < end_ms || maps < 3) {
+		page_tier_forbid(vm.page_tier);
+		assert_false(is_mapped());
+		if (turns % 3 == 0)
+			nap_ms(1);
+		page_tier_allow(vm.page_tier);
+		if (turns++ % 2)
+			wait_mapped(true);
+		nap_ms(turns % 5);
+	}
+	end_readers(readers);
+	assert_true(readers[0].by_page + readers[1].by_page > 0);
+	assert_true(readers[0].by_exit + readers[1].by_exit > 0);
+	/* a stuck word is the only reason for a vCPU to change a slot; the manager comes to know of it a little later */
+	for (unsigned i = 0; i < 1000 && number("given_up") < (json_int_t)changes_by_vcpus; i++)
+		nap_ms(2);
+	assert_true(number("given_up") >= (json_int_t)changes_by_vcpus);
+	destroy();
+}
+
+/* Stopped and started again and again from another vCPU. */
+static void test_stop_and_start(void **state)
+{
+	struct reader readers[2];
+	uint64_t end_ms = now_ms() + STORM_MS;
+	bool by_page;
+
+	(void)state;
+	create(OPT_PAGE_ON, 1000000, OPT_ACCEL_ON);
+	assert_true(wait_mapped(true));
+	is_vcpu = true;
+	start_readers(readers);
+	while (now_ms() < end_ms) {
+		uint64_t stopped;
+
+		wr(CONFIG, MAIN, 1);
+		wr(CONFIG, MAIN, 0);
+		stopped = rd(COUNTER, MAIN, &by_page);
+		for (unsigned i = 0; i < 100; i++)
+			assert_int_equal(rd(COUNTER, MAIN, &by_page), stopped);
+		wr(TN_COMPARATOR, MAIN, stopped + end_ms);
+		assert_int_equal(rd(TN_COMPARATOR, MAIN, &by_page), stopped + end_ms);
+	}
+	is_vcpu = false;
+	end_readers(readers);
+	destroy();
+}
+
+/* What befalls the publisher is not seen in what the guest reads. */
+static void test_faults(void **state)
+{
+	static const enum page_fault faults[] = {PAGE_FAULT_STUCK, PAGE_FAULT_STARVED, PAGE_FAULT_KILLED};
+
+	(void)state;
+	for (unsigned f = 0; f < sizeof(faults) / sizeof(faults[0]); f++) {
+		struct reader readers[2];
+		uint64_t before, end_ms;
+		bool by_page;
+
+		create(OPT_PAGE_ON, 20000, OPT_ACCEL_ON);
+		wr(CONFIG, MAIN, 1);
+		assert_true(wait_mapped(true));
+		start_readers(readers);
+		page_tier_fault(vm.page_tier, faults[f]);
+		nap_ms(30);
+		end_ms = now_ms() + STORM_MS / 2;
+		if (faults[f] != PAGE_FAULT_STARVED) /* one that is late now and then may keep its promise */
+			assert_true(wait_mapped(false));
+		while (now_ms() < end_ms)
+			wr(TN_COMPARATOR, MAIN, now_ms()); /* the model must not wait for ever */
+		before = rd(COUNTER, MAIN, &by_page);
+		nap_ms(20);
+		if (faults[f] != PAGE_FAULT_STARVED)
+			assert_true(rd(COUNTER, MAIN, &by_page) - before >= 1500000); /* it goes on, by exits */
+		if (faults[f] != PAGE_FAULT_KILLED) {				      /* and recovers */
+			page_tier_fault(vm.page_tier, PAGE_FAULT_NONE);
+			assert_true(wait_mapped(true));
+		}
+		end_readers(readers);
+		destroy();
+	}
+}
+
+/* The model finds the word stuck: page and word go together, by the vCPU's own hand, once. */
+static void test_given_up(void **state)
+{
+	bool by_page;
+
+	(void)state;
+	create(OPT_PAGE_ON, 10000000, OPT_ACCEL_ON);
+	assert_true(wait_mapped(true));
+	page_tier_fault(vm.page_tier, PAGE_FAULT_STUCK);
+	nap_ms(20);
+	is_vcpu = true;
+	wr(CONFIG, MAIN, 1);
+	assert_int_equal(rd(CONFIG, MAIN, &by_page), 1);
+	is_vcpu = false;
+	assert_false(by_page);
+	for (unsigned i = 0; i < 1000 && number("given_up") == 0; i++)
+		nap_ms(2);
+	assert_true(number("given_up") >= 1);
+	page_tier_fault(vm.page_tier, PAGE_FAULT_NONE);
+	assert_true(wait_mapped(true));
+	destroy();
+}
+
+static void test_periodic_goes(void **state)
+{
+	(void)state;
+	create(OPT_PAGE_ON, 1000000, OPT_ACCEL_ON);
+	assert_true(wait_mapped(true));
+	wr(TN_CONFIG, MAIN, PERIODIC);
+	assert_true(wait_mapped(false));
+	nap_ms(50);
+	assert_false(is_mapped());
+	wr(TN_CONFIG, MAIN, 0);
+	assert_true(wait_mapped(true));
+	/* before a timer's callback it is gone at once */
+	wr(TN_CONFIG, MAIN, PERIODIC);
+	for (unsigned i = 0; i < 1000 && is_mapped(); i++)
+		page_tier_before_timer(vm.page_tier);
+	assert_false(is_mapped());
+	destroy();
+}
+
+static void set_mode(enum accel_mode mode)
+{
+	struct accel_err err;
+
+	assert_int_equal(vm_set_accel(&vm, mode, &err), 0);
+}
+
+/* Shadows agree with the model while publisher, writes and reads are at it; nothing is mapped. */
+static void test_check_mode(void **state)
+{
+	uint64_t end_ms = now_ms() + STORM_MS;
+	bool by_page;
+
+	(void)state;
+	create(OPT_PAGE_ON, 50, OPT_ACCEL_CHECK);
+	for (unsigned i = 0; now_ms() < end_ms; i++) {
+		wr(CONFIG, MAIN, i % 50 != 0);
+		for (unsigned k = 0; k < 20; k++)
+			rd(k % 2 ? COUNTER : TN_COMPARATOR, MAIN, &by_page);
+		assert_false(by_page);
+		wr(TN_COMPARATOR, MAIN, i);
+	}
+	assert_int_equal(maps, 0);
+	assert_true(number("passes") > 10);
+	assert_int_equal(bus_check_divergences(&vm.bus), 0);
+	set_mode(ACCEL_ON);
+	destroy();
+}
+
+static void test_live_mode(void **state)
+{
+	(void)state;
+	create(OPT_PAGE_ON, 1000000, OPT_ACCEL_ON);
+	assert_true(wait_mapped(true));
+	set_mode(ACCEL_OFF);
+	assert_false(is_mapped());
+	nap_ms(50);
+	assert_false(is_mapped());
+	set_mode(ACCEL_CHECK);
+	nap_ms(50);
+	assert_false(is_mapped());
+	set_mode(ACCEL_ON);
+	assert_true(wait_mapped(true));
+	destroy();
+}
+
+/* Comes when its range is read a lot, goes when nobody reads it, and not without a processor to spare. */
+static void test_demand(void **state)
+{
+	struct reader readers[2];
+
+	(void)state;
+	create(OPT_PAGE_AUTO, 10000000, OPT_ACCEL_ON);
+	wr(CONFIG, MAIN, 1);
+	nap_ms(300);
+	assert_int_equal(maps, 0); /* nobody reads it */
+	if (page_host_processors("") < 2) {
+		destroy();
+		skip();
+	}
+	start_readers(readers);
+	assert_true(wait_mapped(true));
+	nap_ms(100);
+	end_readers(readers);
+	assert_true(wait_mapped(false));
+	if (number("samples") > 0)
+		assert_true(number("samples_with_readers") < number("samples"));
+	destroy();
+}
+
+static void put(const char *root, const char *file, const char *text)
+{
+	char path[200];
+	FILE *f;
+
+	if (!file)
+		return;
+	snprintf(path, sizeof(path), "%s/%s", root, file);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static void test_processors(void **state)
+{
+	static const struct {
+		const char *cgroup, *file, *text, *file2, *text2;
+		unsigned most;
+	} rows[] = {
+		{"0::/\n", NULL, NULL, NULL, NULL, ~0u},
+		{"0::/a/b\n", "sys/fs/cgroup/a/cpu.max", "100000 100000\n", NULL, NULL, 1},
+		{"0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max", "max 100000\n", "sys/fs/cgroup/a/cpu.max", "50000 100000\n",
+			0},
+		{"3:cpu,cpuacct:/x\n", "sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "100000\n",
+			"sys/fs/cgroup/cpu/x/cpu.cfs_period_us", "100000\n", 1},
+		{"3:cpu,cpuacct:/x\n", "sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "-1\n",
+			"sys/fs/cgroup/cpu/x/cpu.cfs_period_us", "100000\n", ~0u},
+		{"3:memory:/x\n", "sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "100000\n",
+			"sys/fs/cgroup/cpu/x/cpu.cfs_period_us", "100000\n", ~0u},
+	};
+	const unsigned all = page_host_processors("/nowhere");
+
+	(void)state;
+	assert_true(all >= 1);
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char root[] = "/tmp/test_page_tier.XXXXXX", command[200];
+
+		assert_non_null(mkdtemp(root));
+		snprintf(command, sizeof(command), "mkdir -p %s/proc/self %s/sys/fs/cgroup/a/b %s/sys/fs/cgroup/cpu/x",
+			root, root, root);
+		assert_int_equal(system(command), 0);
+		put(root, "proc/self/cgroup", rows[i].cgroup);
+		put(root, rows[i].file, rows[i].text);
+		put(root, rows[i].file2, rows[i].text2);
+		assert_int_equal(page_host_processors(root), rows[i].most < all ? rows[i].most : all);
+		snprintf(command, sizeof(command), "rm -r %s", root);
+		assert_int_equal(system(command), 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_comes_and_shows),
+		cmocka_unit_test(test_comings_and_goings),
+		cmocka_unit_test(test_stop_and_start),
+		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_given_up),
+		cmocka_unit_test(test_periodic_goes),
+		cmocka_unit_test(test_check_mode),
+		cmocka_unit_test(test_live_mode),
+		cmocka_unit_test(test_demand),
+		cmocka_unit_test(test_processors),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * page_host.h: what the page tier needs of the host: processors to spare, and a KVM whose read-only memory behaves.
+ */
+#ifndef VMM_PAGE_HOST_H
+#define VMM_PAGE_HOST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Processors that this process may keep busy: those of its affinity, and no more than the quotas of its cgroups (both
+ * versions) give. `root` is "" or a directory that stands for the file system's root, for tests.
+ */
+unsigned page_host_processors(const char *root);
+
+/* What a guest finds that reads and writes a read-only page. */
+struct page_probe {
+	bool works;
+	char reason[128]; /* why not */
+	uint64_t loads;	  /* of 4 and 8 bytes that were compared */
+	uint64_t exit_ns; /* one MMIO exit, median; 0: not measured */
+	uint64_t load_ns; /* one load from the page, with the loop around it */
+};
+
+/*
+ * A VM of its own in a child process reads a page while the host stores to it, then writes to it in every width and with
+ * locked instructions. Call it before any thread is started. Takes a tenth of a second and a bit.
+ */
+void page_probe_run(struct page_probe *out);
+
+#endif

@@ -18,6 +18,9 @@
 
 #define MSR_IA32_TSC 0x10
 #define MSR_IA32_TSC_ADJUST 0x3b
+#define LAPIC_IRR 0x200
+#define LAPIC_LVT_TIMER 0x320
+#define LAPIC_CURRENT_COUNT 0x390
 #define MSR_IA32_TSC_DEADLINE 0x6e0
 #define CR0_PE 0x1u
 #define CR0_TS 0x8u
@@ -331,6 +334,23 @@ void kvm_pause_save(int vcpu_fd, bool has_lapic, struct kvm_pause *out)
 	out->has_deadline = has_lapic && msr_get(vcpu_fd, MSR_IA32_TSC_DEADLINE, &out->deadline) && out->deadline != 0;
 }
 
+/*
+ * The local APIC's timer goes on where it stood, and has not fired meanwhile. The rest is as it is now: messages may have
+ * come during the pause, which whoever sent them takes for delivered.
+ */
+static void lapic_timer_restore(int vcpu_fd, const struct kvm_lapic_state *then)
+{
+	struct kvm_lapic_state now;
+	uint8_t vector = (uint8_t)then->regs[LAPIC_LVT_TIMER], bit = (uint8_t)(1u << vector % 8);
+	unsigned at = LAPIC_IRR + vector / 32 * 0x10 + vector / 8 % 4;
+
+	if (ioctl(vcpu_fd, KVM_GET_LAPIC, &now) < 0)
+		return;
+	now.regs[at] = (char)((now.regs[at] & ~bit) | (then->regs[at] & bit));
+	memcpy(now.regs + LAPIC_CURRENT_COUNT, then->regs + LAPIC_CURRENT_COUNT, 4);
+	(void)ioctl(vcpu_fd, KVM_SET_LAPIC, &now);
+}
+
 /* The counter first: the APIC's timer is armed anew by it. */
 bool kvm_pause_restore(int vcpu_fd, const struct kvm_pause *state)
 {
@@ -342,7 +362,7 @@ bool kvm_pause_restore(int vcpu_fd, const struct kvm_pause *state)
 		went_back = msr_get(vcpu_fd, MSR_IA32_TSC, &after) && after < before;
 	}
 	if (state->has_lapic)
-		(void)ioctl(vcpu_fd, KVM_SET_LAPIC, &state->lapic);
+		lapic_timer_restore(vcpu_fd, &state->lapic);
 	if (state->has_deadline)
 		msr_set(vcpu_fd, MSR_IA32_TSC_DEADLINE, state->deadline);
 	return went_back;

@@ -738,6 +738,26 @@ static void test_reset(void **state)
 	finish();
 }
 
+/* A message that comes while the vCPU is paused, as from the power button, is there when it goes on. */
+GUEST32(g_apic_on, "movl $0x1ff,0xfee000f0\n" END);
+GUEST32(g_irr, "movl 0xfee00210,%eax\nmovl %eax,0x2000\n" END);
+
+static void test_message_in_pause(void **state)
+{
+	const struct irq_msi before = {0xfee00000, 0x23}, meanwhile = {0xfee00000, 0x25};
+
+	(void)state;
+	START();
+	run32(g_apic_on);
+	assert_true(irq_send_msi(&t.vm.apic, &before));
+	cpu_kvm_ops.pause(t.cpus[0]);
+	assert_true(irq_send_msi(&t.vm.apic, &meanwhile));
+	cpu_kvm_ops.resume(t.cpus[0]);
+	run32(g_irr);
+	assert_int_equal(peek(0x2000, 4), 1u << 3 | 1u << 5); /* vectors 0x20 on */
+	finish();
+}
+
 static void test_regs(void **state)
 {
 	struct cpu_regs r = cpu_regs_reset, got;
@@ -957,6 +977,7 @@ int main(void)
 		cmocka_unit_test(test_kick_spinning),
 		cmocka_unit_test(test_intr_spinning),
 		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_message_in_pause),
 		cmocka_unit_test(test_regs),
 		cmocka_unit_test(test_int_n),
 		cmocka_unit_test(test_cpuid),

@@ -289,7 +289,7 @@ $(BUILD)/guest/loaded.flat $(BUILD)/guest/loaded_pvh.elf: tests/guest/loaded.S $
 # For Linux guests in the nested bed.
 $(BUILD)/guest/guest_exit $(BUILD)/guest/guest_tool: $(BUILD)/guest/%: tests/nested/%.c
 	@mkdir -p $(@D)
-	$(CC) -Os -Wall -Wextra -Werror -static -s -o $@ $<
+	$(CC) -Os -D_GNU_SOURCE -Wall -Wextra -Werror -static -s -o $@ $<
 $(BUILD)/guest/grub.img: scripts/grub-image.sh tests/guest/grub.cfg
 	@mkdir -p $(@D)
 	scripts/grub-image.sh $@ tests/guest/grub.cfg

@@ -189,7 +189,7 @@ static void add_extended(
 		uint32_t linear_bits = set->word[CPUID_7_ECX] & BIT_LA57 ? 57 : 48;
 
 		if (!(set->word[CPUID_X1_EDX] & BIT_LM)) {
-			linear_bits = 32;
+			linear_bits = 0; /* 32 would be the truth, which KVM refuses: it takes 48, 57 and 0 */
 			phys_bits = phys_bits < 36 ? phys_bits : 36;
 		}
 		add(list, 0x80000008)->eax = phys_bits | linear_bits << 8;

@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * guest_tool.c: what the bed's Linux guests need besides busybox, static.
- *   guest_tool clock MS            asks for the time for MS milliseconds, by gettimeofday and the monotonic clock in turn, and says
- *                                  how often; status 1 when either ever went back
+ *   guest_tool clock MS            asks for the time for MS milliseconds, on each processor at once, by gettimeofday and the monotonic
+ *                                  clock in turn, and says how often; status 1 when either ever went back, or was behind what another
+ *                                  processor had read before
  *   guest_tool sleep MS            sleeps, and says how long that took; status 1 when it was more than twice as long
  *   guest_tool cmos INDEX [VALUE]  writes a byte of CMOS memory, which survives a reset, or prints it
  */
 #include <inttypes.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/io.h>
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 static uint64_t monotonic_ns(void)
 {
@@ -30,21 +37,61 @@ static uint64_t today_us(void)
 	return (uint64_t)tv.tv_sec * 1000000u + (uint64_t)tv.tv_usec;
 }
 
-static int clock_loop(uint64_t ms)
+/* Between the processes, one on each processor. */
+struct clocks {
+	_Atomic uint64_t latest[2]; /* what anybody has read: today_us, monotonic_ns */
+	_Atomic uint64_t calls, back;
+};
+
+/* The clock must not be behind what had been read when it was asked. */
+static uint64_t read_clock(struct clocks *all, unsigned which)
 {
-	uint64_t start = monotonic_ns(), now = start, today = today_us(), calls = 0, back = 0;
+	uint64_t before = atomic_load(&all->latest[which]), now = which ? monotonic_ns() : today_us();
 
-	while (now - start < ms * 1000000) {
-		uint64_t next_today = today_us(), next = monotonic_ns();
+	if (now < before)
+		atomic_fetch_add(&all->back, 1);
+	while (before < now && !atomic_compare_exchange_weak(&all->latest[which], &before, now))
+		;
+	return now;
+}
 
-		back += next_today < today;
-		back += next < now;
-		today = next_today;
-		now = next > now ? next : now;
-		calls += 2;
+static void clock_loop(struct clocks *all, int processor, uint64_t end)
+{
+	uint64_t calls = 0;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(processor, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+	do
+		read_clock(all, 0), calls += 2;
+	while (read_clock(all, 1) < end);
+	atomic_fetch_add(&all->calls, calls);
+}
+
+static int clock_loops(uint64_t ms)
+{
+	struct clocks *all = mmap(NULL, sizeof(*all), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t end = monotonic_ns() + ms * 1000000;
+	int processors = get_nprocs(), children = 0;
+
+	if (all == MAP_FAILED)
+		return 2;
+	for (int i = 1; i < processors; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			clock_loop(all, i, end);
+			_exit(0);
+		}
+		children += pid > 0;
 	}
-	printf("%" PRIu64 " calls in %" PRIu64 " ms, %" PRIu64 " steps back\n", calls, ms, back);
-	return back != 0;
+	clock_loop(all, 0, end);
+	while (children && wait(NULL) > 0)
+		children--;
+	printf("%" PRIu64 " calls in %" PRIu64 " ms, %" PRIu64 " steps back\n", atomic_load(&all->calls), ms,
+		atomic_load(&all->back));
+	return atomic_load(&all->back) != 0;
 }
 
 static int sleep_once(uint64_t ms)
@@ -75,7 +122,7 @@ static int cmos(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "clock") == 0)
-		return clock_loop(strtoull(argv[2], NULL, 0));
+		return clock_loops(strtoull(argv[2], NULL, 0));
 	if (argc == 3 && strcmp(argv[1], "sleep") == 0)
 		return sleep_once(strtoull(argv[2], NULL, 0));
 	if (argc >= 3 && strcmp(argv[1], "cmos") == 0)

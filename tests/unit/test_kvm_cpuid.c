@@ -288,6 +288,8 @@ static void test_all_models(void **state)
 				assert_true((e->ebx & 0xfff) == 63 && (e->ebx >> 22) < 16);
 			if (e->function == 0x80000004)
 				assert_int_equal(e->edx >> 24, 0);
+			if (e->function == 0x80000008) /* KVM_SET_CPUID2 refuses other sizes of linear addresses */
+				assert_true(e->eax >> 8 == 48 || e->eax >> 8 == 57 || e->eax >> 8 == 0);
 		}
 		check_text(m->vendor, must(0, 0)->ebx, must(0, 0)->edx, must(0, 0)->ecx);
 		assert_int_equal(must(0, 0)->eax, m->level);

@@ -390,6 +390,70 @@ static void init_pic(struct rig *r)
 	}
 }
 
+static uint32_t get_le(const uint8_t *p, unsigned bytes)
+{
+	uint32_t v = 0;
+
+	memcpy(&v, p, bytes);
+	return v;
+}
+
+static uint32_t find_table(const uint8_t *bytes, uint32_t len, const char *signature)
+{
+	for (uint32_t at = 0; at + 64 <= len; at += 4) {
+		if (memcmp(bytes + at, signature, 4) == 0)
+			return at;
+	}
+	fail_msg("no %s", signature);
+	return 0;
+}
+
+/* What the tables say is what the machine does: each register that they name is used as a guest would. */
+static void test_tables_are_true(void **state)
+{
+	static uint8_t bytes[8192];
+	struct rig *r = *state;
+	uint32_t len = read_file(r, "etc/acpi/tables", bytes, sizeof(bytes)), ticks;
+	const uint8_t *fadt = bytes + find_table(bytes, len, "FACP"), *hpet = bytes + find_table(bytes, len, "HPET");
+	uint32_t event = get_le(fadt + 56, 4), control = get_le(fadt + 64, 4), timer = get_le(fadt + 76, 4);
+	uint64_t now = clock_now(&r->vm.clock);
+
+	/* ACPI mode by the SMI command, and back */
+	out(r, (uint16_t)get_le(fadt + 48, 4), fadt[52]);
+	assert_int_equal(io(r, IO_PIO, control, 2, false, 0) & 1, 1);
+	out(r, (uint16_t)get_le(fadt + 48, 4), fadt[53]);
+	assert_int_equal(io(r, IO_PIO, control, 2, false, 0) & 1, 0);
+	out(r, (uint16_t)get_le(fadt + 48, 4), fadt[52]);
+	/* the timer counts 3579545 in a second, in 24 bits unless TMR_VAL_EXT says 32 */
+	ticks = (uint32_t)io(r, IO_PIO, timer, 4, false, 0);
+	clock_advance(&r->vm.clock, now + 1000000000);
+	ticks = ((uint32_t)io(r, IO_PIO, timer, 4, false, 0) - ticks) & 0xffffff;
+	assert_in_range(ticks, 3579544, 3579546);
+	assert_int_equal(get_le(fadt + 112, 4) & 0x100, 0);
+	/* the power button is an event of PM1, and its SCI is the interrupt that the FADT gives */
+	init_pic(r);
+	io(r, IO_PIO, event + 2, 2, true, 0x0100);
+	assert_int_equal(requests(r), 0);
+	machine_power_button(r->vm.machine);
+	assert_int_equal(io(r, IO_PIO, event, 2, false, 0) & 0x0100, 0x0100);
+	assert_int_equal(requests(r), 1u << get_le(fadt + 46, 2));
+	io(r, IO_PIO, event, 2, true, 0x0100);
+	/* the event block is as long as it says: the bytes behind it are the control register's */
+	assert_int_equal(event + fadt[88], control);
+	assert_int_equal(fadt[91], 4);
+	/* the HPET */
+	assert_int_equal(io(r, IO_MMIO, get_le(hpet + 44, 4), 4, false, 0), get_le(hpet + 36, 4));
+	/* the reset register */
+	assert_false(vm_reset_pending(&r->vm));
+	out(r, (uint16_t)get_le(fadt + 120, 4), fadt[128]);
+	assert_true(vm_reset_pending(&r->vm));
+	/* S5, whose sleep type \_S5 gives as 0 */
+	assert_false(vm_should_stop(&r->vm));
+	io(r, IO_PIO, control, 2, true, 0u << 10 | 1u << 13);
+	assert_true(vm_should_stop(&r->vm));
+	assert_int_equal(r->vm.exit_status, EXIT_GUEST_SHUTDOWN);
+}
+
 static void test_irq_lines(void **state)
 {
 	struct rig *r = *state;
@@ -533,6 +597,7 @@ int main(void)
 		cmocka_unit_test(test_memory_size),
 		T(test_tables_follow),
 		T(test_tables_in_memory),
+		T(test_tables_are_true),
 		T(test_irq_lines),
 		cmocka_unit_test(test_ways_to_end),
 		cmocka_unit_test(test_ways_to_reset),

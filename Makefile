@@ -90,6 +90,10 @@ TSAN_TESTS += test_timer_threads test_i16550 test_i8259
 TSAN_TESTS += test_vga_threads test_ata_threads
 TSAN_TESTS += test_ioapic
 
+# Tests in which programs run, built and run with the interpreter only too.
+NOJIT_TESTS := test_insn test_rawprog test_progcmd test_runtime_threads test_bus_string test_doorbell
+NOJIT_TESTS += test_timer_programs test_i8254_latch test_mc146818 test_ata_prog test_platform_prog test_vga test_qmp_live
+
 srcs = $(patsubst %,$(1)/%.c,$(2))
 LIB_SRCS := $(call srcs,accel,$(ACCEL) $(ACCEL_CMD)) $(call srcs,vmm,$(VMM)) $(call srcs,devices,$(DEVICES))
 LIB_OBJS := $(LIB_SRCS:%.c=$(BUILD)/%.o)
@@ -387,6 +391,9 @@ variants:
 	@$(MAKE) -s --no-print-directory -j2 BUILD=$(BUILD)/san SAN=address,undefined all tests
 	@$(MAKE) -s --no-print-directory -j2 BUILD=$(BUILD)/tsan SAN=thread $(TSAN_TESTS:%=$(BUILD)/tsan/tests/unit/%)
 	@$(MAKE) -s --no-print-directory -j2 fuzzers
+ifneq ($(JIT),0)
+	@$(MAKE) -s --no-print-directory -j2 BUILD=$(BUILD)/nojit JIT=0 all $(NOJIT_TESTS:%=$(BUILD)/nojit/tests/unit/%)
+endif
 
 fuzzers:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=$(CLANG) SAN=fuzzer-no-link,address,undefined fuzz-bins
@@ -403,6 +410,9 @@ $(BUILD)/check.list: tests/list.txt Makefile
 	  echo "$$t: scripts/fuzz.sh $(BUILD)/fuzz/bin/$$t $(CHECK_FUZZ_SECONDS)"; done; \
 	for t in $(UNIT_TESTS); do \
 	  echo "$$t: $(BUILD)/tests/unit/$$t"; echo "$$t-san: $(BUILD)/san/tests/unit/$$t"; done; \
+	if [ $(JIT) != 0 ]; then for t in $(NOJIT_TESTS); do echo "$$t-nojit: $(BUILD)/nojit/tests/unit/$$t"; done; \
+	  echo "prog-cli-nojit: BUILD=$(BUILD)/nojit tests/prog_cli.sh"; \
+	  echo "device-traces-nojit: BUILD=$(BUILD)/nojit tests/dev/run.sh"; fi; \
 	for t in $(TSAN_TESTS); do echo "$$t-tsan: $(BUILD)/tsan/tests/unit/$$t"; done; } > $@
 check-only: variants $(BUILD)/check.list
 	@BUILD=$(BUILD) scripts/check.sh $(BUILD)/check.list 2

@@ -19,7 +19,13 @@
 #include "accel/progcmd_int.h"
 #include "bpf/ata.h"
 #include "bpf/hpet.h"
+#include "bpf/i16550.h"
+#include "bpf/i8042.h"
 #include "bpf/i8254.h"
+#include "bpf/i8259.h"
+#include "bpf/ioapic.h"
+#include "bpf/mc146818.h"
+#include "bpf/pci.h"
 #include "bpf/pmtimer.h"
 #include "bpf/vga.h"
 #include "tests/bench/host_prog.h"
@@ -32,6 +38,11 @@
 extern const uint8_t prog_ata_start[], prog_ata_end[];
 extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 extern const uint8_t prog_i8254_start[], prog_i8254_end[];
+extern const uint8_t prog_i16550_start[], prog_i16550_end[];
+extern const uint8_t prog_i8042_start[], prog_i8042_end[];
+extern const uint8_t prog_i8259_start[], prog_i8259_end[];
+extern const uint8_t prog_ioapic_start[], prog_ioapic_end[];
+extern const uint8_t prog_pci_start[], prog_pci_end[];
 extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
 extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
 extern const uint8_t prog_vga_start[], prog_vga_end[];
@@ -40,12 +51,20 @@ extern const uint8_t prog_vga_start[], prog_vga_end[];
 extern struct ata_page ata_state;
 extern struct hpet_page hpet_state;
 extern struct i8254_page i8254_state;
+extern struct ioapic_page ioapic_state;
+extern struct kbc_page kbc_state;
+extern struct pci_page pci_state;
+extern struct pic_page pic_state;
 extern struct pm_page pm_state;
+extern struct rtc_page rtc_state;
+extern struct uart_page uart_state;
 extern struct vga_page vga_state;
 extern struct kernel_page kernel_state;
 int ata_regs(struct hr_io *io), ata_data(struct hr_io *io), ata_ctl(struct hr_io *io), hpet(struct hr_io *io),
 	pm(struct hr_io *io);
-int i8254(struct hr_io *io), port61(struct hr_io *io);
+int i8254(struct hr_io *io), port61(struct hr_io *io), mc146818(struct hr_io *io);
+int i16550(struct hr_io *io), i8042_status(struct hr_io *io), port92(struct hr_io *io), i8259_master(struct hr_io *io);
+int ioapic(struct hr_io *io), pci_addr(struct hr_io *io), pci_data(struct hr_io *io);
 int vga(struct hr_io *io), vga_crtc(struct hr_io *io), vga_status(struct hr_io *io);
 int arithmetic(struct hr_io *io), division(struct hr_io *io), branches(struct hr_io *io), memory(struct hr_io *io);
 int calls(struct hr_io *io), bits(struct hr_io *io);
@@ -97,6 +116,7 @@ static const struct item items[] = {
 	{"pmtimer", "pm", "timer", pm, &pm_state, {RD(8, 4)}, 1, true},
 	{"i8254", "i8254", "latch, two reads", i8254, &i8254_state, {WR(3, 1, 0), RD(0, 1), RD(0, 1)}, 3, true},
 	{"i8254", "port61", "read", port61, &i8254_state, {RD(0, 1)}, 1, true},
+	{"mc146818", "mc146818", "index, minutes", mc146818, &rtc_state, {WR(0, 1, 2), RD(1, 1)}, 2, true},
 	{"ata", "ata_regs", "status", ata_regs, &ata_state, {RD(ATA_STATUS, 1)}, 1, false},
 	{"ata", "ata_regs", "task file write", ata_regs, &ata_state, {WR(ATA_NSECT, 1, 1)}, 1, false},
 	{"ata", "ata_data", "a word of a block", ata_data, &ata_state, {RD(ATA_DATA, 2)}, 1, false},
@@ -106,6 +126,13 @@ static const struct item items[] = {
 	{"vga", "vga", "a colour of the palette", vga, &vga_state,
 		{RD(VGA_DAC_DATA, 1), RD(VGA_DAC_DATA, 1), RD(VGA_DAC_DATA, 1)}, 3, false},
 	{"vga", "vga_crtc", "cursor: index, data", vga_crtc, &vga_state, {WR(0, 1, 0x0f), WR(1, 1, 7)}, 2, false},
+	{"pci", "pci_addr", "address", pci_addr, &pci_state, {WR(0, 4, 0x80000908)}, 1, false},
+	{"pci", "pci_data", "data", pci_data, &pci_state, {RD(0, 4)}, 1, false},
+	{"i16550", "i16550", "line status", i16550, &uart_state, {RD(UART_LSR, 1)}, 1, false},
+	{"i8042", "i8042_status", "status", i8042_status, &kbc_state, {RD(0, 1)}, 1, false},
+	{"i8042", "port92", "read", port92, &kbc_state, {RD(0, 1)}, 1, false},
+	{"i8259", "i8259_master", "mask", i8259_master, &pic_state, {RD(1, 1)}, 1, false},
+	{"ioapic", "ioapic", "selector, window", ioapic, &ioapic_state, {WR(0, 4, 0x12), RD(0x10, 4)}, 2, false},
 	{"kernels", "arithmetic", "", arithmetic, &kernel_state, {{.value = 12345}}, 1, false},
 	{"kernels", "division", "", division, &kernel_state, {{.value = FROZEN_NS}}, 1, false},
 	{"kernels", "branches", "", branches, &kernel_state, {{.value = 1}}, 1, false},
@@ -126,6 +153,8 @@ static void fill_pages(void)
 	ata_state.s.len = UINT32_MAX; /* a block that does not end while this runs */
 	hpet_state.s.config = HPET_ENABLE_CNF;
 	pm_state.s.mask = 0xffffffff;
+	uart_state.s.plain = 1u << UART_LSR;
+	uart_state.s.shown = UINT64_C(0x60) << 8 * UART_LSR;
 	vga_state.s.timing = (struct vga_timing){.dot_hz = 28322000, /* mode 3 */
 		.scan_dots = 900,
 		.show_dots = 720,
@@ -157,8 +186,11 @@ static struct accel_object *open_object(const char *name, const char *kernels)
 		const char *name;
 		const uint8_t *first, *end;
 	} images[] = {{"ata", prog_ata_start, prog_ata_end}, {"hpet", prog_hpet_start, prog_hpet_end},
-		{"i8254", prog_i8254_start, prog_i8254_end}, {"mc146818", prog_mc146818_start, prog_mc146818_end},
-		{"pmtimer", prog_pmtimer_start, prog_pmtimer_end}, {"vga", prog_vga_start, prog_vga_end}};
+		{"i16550", prog_i16550_start, prog_i16550_end}, {"i8042", prog_i8042_start, prog_i8042_end},
+		{"i8254", prog_i8254_start, prog_i8254_end}, {"i8259", prog_i8259_start, prog_i8259_end},
+		{"ioapic", prog_ioapic_start, prog_ioapic_end}, {"mc146818", prog_mc146818_start, prog_mc146818_end},
+		{"pci", prog_pci_start, prog_pci_end}, {"pmtimer", prog_pmtimer_start, prog_pmtimer_end},
+		{"vga", prog_vga_start, prog_vga_end}};
 	struct accel_object *obj = NULL;
 	struct accel_err err;
 	int rc = -1;

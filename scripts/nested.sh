@@ -75,17 +75,38 @@ with_libs() {
 	done
 }
 
-prepare() {
-	local kernel_pkg release module root=$store/root
-	command -v qemu-system-x86_64 >/dev/null || skip "needs qemu-system-x86_64 (Debian: qemu-system-x86)"
+# The kernel of bed and guests is in $store afterwards, $release is its release.
+get_kernel() {
+	local kernel_pkg
 	command -v apt-get >/dev/null || skip "needs apt-get, to download a stock Debian kernel"
 	kernel_pkg=$(kernel_package)
 	[ -n "$kernel_pkg" ] || { apt-get -qq update >/dev/null 2>&1; kernel_pkg=$(kernel_package); }
 	[ -n "$kernel_pkg" ] || skip "needs a linux-image-*-cloud-amd64-unsigned package, which the package lists do not have"
 	fetch "$kernel_pkg"
 	mkdir -p "$bed"
-	release=$(ls "$root/lib/modules")
+	release=$(ls "$store/root/lib/modules")
+}
 
+# $bed/vmlinuz and $bed/guest.gz, for hotreg's guests: that kernel, and busybox with an init of its own.
+make_guest() {
+	local root=$store/root
+	cp "$root/boot/vmlinuz-$release" "$bed/vmlinuz"
+	rm -rf "$bed/guest"
+	mkdir -p "$bed/guest"/{bin,dev,proc,sys,tmp}
+	cp "$root/bin/busybox" "$bed/guest/bin/"
+	cp "$build/guest/guest_exit" "$build/guest/guest_tool" "$bed/guest/bin/" ||
+		die "$build/guest/guest_exit or guest_tool is missing: make guests"
+	xz -dc "$root/lib/modules/$release/kernel/drivers/acpi/button.ko.xz" >"$bed/guest/button.ko" ||
+		die "cannot unpack the module button"
+	cp tests/nested/guest_init.sh "$bed/guest/init"
+	pack "$bed/guest" "$bed/guest.gz"
+}
+
+prepare() {
+	local module root=$store/root
+	command -v qemu-system-x86_64 >/dev/null || skip "needs qemu-system-x86_64 (Debian: qemu-system-x86)"
+	get_kernel
+	make_guest
 	rm -rf "$bed/initramfs"
 	mkdir -p "$bed/initramfs"/{bin,dev,proc,sys,tmp,modules,hotreg}
 	cp "$root/bin/busybox" "$bed/initramfs/bin/"
@@ -108,18 +129,7 @@ prepare() {
 		fi
 	done
 	[ ! -d /usr/share/seabios ] || cp -r --parents /usr/share/seabios "$bed/initramfs/"
-	cp "$root/boot/vmlinuz-$release" "$bed/vmlinuz"
-	# a guest for the guest: the same kernel, and busybox with an init of its own
-	cp "$bed/vmlinuz" "$bed/initramfs/hotreg/vmlinuz"
-	rm -rf "$bed/guest"
-	mkdir -p "$bed/guest"/{bin,dev,proc,sys,tmp}
-	cp "$root/bin/busybox" "$bed/guest/bin/"
-	cp "$build/guest/guest_exit" "$build/guest/guest_tool" "$bed/guest/bin/" ||
-		die "$build/guest/guest_exit or guest_tool is missing: make guests"
-	xz -dc "$root/lib/modules/$release/kernel/drivers/acpi/button.ko.xz" >"$bed/guest/button.ko" ||
-		die "cannot unpack the module button"
-	cp tests/nested/guest_init.sh "$bed/guest/init"
-	pack "$bed/guest" "$bed/initramfs/hotreg/guest.gz"
+	cp "$bed/vmlinuz" "$bed/guest.gz" "$bed/initramfs/hotreg/"
 }
 
 file_is_program() {
@@ -149,7 +159,8 @@ check)
 	list=${2:-tests/nested/list.txt}
 	if [ -z "${NESTED_KVM_KO:-}" ] && "$build/hotreg" doctor | grep -q '^  32-bit paging  *works'; then
 		echo "nested: /dev/kvm here is the real thing, so its tests run on it directly"
-		exec env BUILD="$build" OUT="$bed/check" scripts/check.sh "$list" 1
+		(get_kernel && make_guest) # without it the Linux guests are skipped by name
+		exec env BUILD="$build" OUT="$bed/check" LINUX="$bed/vmlinuz" LINUX_INITRD="$bed/guest.gz" scripts/check.sh "$list" 1
 	fi
 	prepare
 	cp "$list" "$bed/initramfs/hotreg/list.txt"

@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # linux.sh ACCEL CPUS WORDS...: boots the bed's kernel in hotreg to its init, WORDS added to the kernel command line; with do=cycle it
 # reads the time by each clock source, reboots, and is turned off by the power button (guest_init.sh). Only for
-# a KVM with paging; called in the nested bed (tests/nested/list.txt).
+# a KVM with paging; called in the nested bed (tests/nested/list.txt), or beside it with LINUX and LINUX_INITRD from scripts/nested.sh.
 set -u
+build=${BUILD:-build}
+kernel=${LINUX:-vmlinuz} initrd=${LINUX_INITRD:-guest.gz}
+[ -e "$kernel" ] && [ -e "$initrd" ] || { echo "needs Debian's kernel, which is not there ($kernel, $initrd)"; exit 77; }
 accel=$1 cpus=$2
 shift 2
 out=$(mktemp)
 socket=$out.qmp
-timeout 240 build/hotreg run --cpu kvm --accel "$accel" --cpus "$cpus" --kernel vmlinuz --initrd guest.gz --mem 384M --qmp "unix:$socket" \
+timeout 240 "$build/hotreg" run --cpu kvm --accel "$accel" --cpus "$cpus" --kernel "$kernel" --initrd "$initrd" --mem 384M --qmp "unix:$socket" \
 	--append "console=ttyS0 panic=-1 nokaslr mitigations=off noxsave quiet $*" >"$out" 2>&1 </dev/null &
 hotreg=$!
 
@@ -28,7 +31,7 @@ case " $* " in
 		kill -0 "$hotreg" 2>/dev/null || break
 		sleep 0.2
 	done
-	build/hotreg ctl "$socket" powerdown || fail "the power button cannot be pressed"
+	"$build/hotreg" ctl "$socket" powerdown || fail "the power button cannot be pressed"
 	want=0
 	;;
 *) want=1 ;;

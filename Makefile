@@ -252,7 +252,7 @@ $(BUILD)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
 GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
 	-mgeneral-regs-only -Wall -Wextra -Werror -Itests/guest
 TRAP_GUESTS := intr paging paging_pae v86
-GUESTS := regbench smp_hpet cpuid fabric $(TRAP_GUESTS)
+GUESTS := regbench smp_hpet page_hpet cpuid fabric $(TRAP_GUESTS)
 GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/vga.img $(BUILD)/guest/resets.bin $(BUILD)/guest/clocks.bin $(BUILD)/guest/guest_exit $(BUILD)/guest/guest_tool
 GUEST_BINS += $(BUILD)/guest/loaded.flat $(BUILD)/guest/loaded_pvh.elf
 
@@ -280,7 +280,7 @@ GUEST64_CFLAGS := $(filter-out -m32,$(GUEST_CFLAGS)) -m64 -mno-red-zone
 $(BUILD)/guest/start64.o: tests/guest/start64.S
 	@mkdir -p $(@D)
 	$(CC) $(GUEST64_CFLAGS) -c -o $@ $<
-GUESTS64 := smp_hpet fabric
+GUESTS64 := smp_hpet page_hpet fabric
 $(GUESTS64:%=$(BUILD)/guest/%.o): $(BUILD)/guest/%.o: tests/guest/%.c tests/guest/guest.h
 	@mkdir -p $(@D)
 	$(CC) $(GUEST64_CFLAGS) -c -o $@ $<
@@ -361,7 +361,7 @@ help:
 	@echo 'make lib        libhotreg-accel, the engine for other VMMs: static and shared, under build/lib/'
 	@echo 'make install    hotreg, the library, headers, man pages (PREFIX=$(PREFIX) DESTDIR=); install-lib: without hotreg'
 	@echo 'make uninstall  removes what install put there'
-	@echo 'make examples   build examples/counter and examples/doorbell'
+	@echo 'make examples   build examples/counter, examples/doorbell and examples/status'
 	@echo 'make check-only the tests of make check, without the set-up'
 	@echo '  parts of these: all objects benches fuzzers tsan-tests variants setup-build setup-demo setup-check'
 	@echo 'make format     clang-format over the C sources'
@@ -420,7 +420,7 @@ fuzz: setup-check fuzzers $(BUILD)/tests/fuzz/equiv
 	@for t in $(FUZZERS); do scripts/fuzz.sh $(BUILD)/fuzz/bin/$$t $(FUZZ_SECONDS) || exit 1; done
 	@$(BUILD)/tests/fuzz/equiv --accesses $(EQUIV_ACCESSES) --seed $$(date +%s) --out $(BUILD)/fuzz
 
-BENCHES := bench_access bench_jit
+BENCHES := bench_access bench_jit bench_page
 .PHONY: benches examples
 benches: $(BENCHES:%=$(BUILD)/tests/bench/%)
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIB_OBJS) $(BUILD)/embed.o
@@ -437,8 +437,12 @@ $(BUILD)/tests/bench/host_kernels.o: tests/bench/kernels.bpf.c tests/bench/host_
 $(BUILD)/tests/bench/kernels.bpf.o: tests/bench/kernels.bpf.c tests/bench/kernels.h bpf/hr.h
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+$(BUILD)/tests/bench/page.bpf.o: tests/bench/page.bpf.c tests/bench/page.h bpf/hr.h
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+$(BUILD)/tests/bench/bench_page: | $(BUILD)/tests/bench/page.bpf.o
 $(BUILD)/tests/bench/bench_jit: $(HOST_PROGS) | $(BUILD)/tests/bench/kernels.bpf.o
-EXAMPLES := counter doorbell
+EXAMPLES := counter doorbell status
 examples: $(foreach e,$(EXAMPLES),$(BUILD)/examples/$(e)/$(e) $(BUILD)/examples/$(e)/$(e).bpf.o $(BUILD)/examples/$(e)/guest.bin)
 $(EXAMPLES:%=$(BUILD)/examples/%/guest.bin): %/guest.bin: %/guest.o
 	ld -m elf_i386 -e 0x7c00 -Ttext 0x7c00 --oformat binary -o $@ $<

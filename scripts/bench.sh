@@ -121,6 +121,11 @@ echo "## programs by themselves: interpreter, JIT, and the same C from gcc"
 echo
 "$build/tests/bench/bench_jit" "$build/tests/bench/kernels.bpf.o" 101 || exit 1
 
+echo
+echo "## a pass of the page tier's publisher"
+echo
+"$build/tests/bench/bench_page" 51 || exit 1
+
 if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
 	echo
 	echo "## start-up (flat kernel, KVM, 64 MiB, $((repeat * 4)) starts)"

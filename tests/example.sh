@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # example.sh: runs examples/counter on both CPUs and in each mode of acceleration, then two versions of its program
 # that are wrong: one that check mode must find, one that the verifier must refuse, each with the message that
-# docs/writing-a-program.md shows. And examples/doorbell, in the same ways. Status 0, or 1 with what was not as it should be. BUILD (default build) can be set.
+# docs/writing-a-program.md shows. And examples/doorbell and examples/status, in the same ways. Status 0, or 1 with what was not as it should be. BUILD (default build) can be set.
 set -u
 build=${BUILD:-build}
 dir=$build/examples/counter
@@ -75,6 +75,22 @@ for cpu in $cpus; do
 		fi
 		echo "example: $cpu $accel: $(grep '^doorbell:' "$work/err")"
 	done
+done
+
+# examples/status: seen through a page where this host can show one, as a shadow in check mode on KVM, and without either.
+status=$build/examples/status
+rows="soft:off:off soft:on:off soft:check:off"
+[ "$cpus" = soft ] || rows="$rows kvm:on:off kvm:check:on"
+! "${HOTREG:-$build/hotreg}" doctor | grep -q "page tier *works" || rows="$rows kvm:on:on"
+bin=$status
+for row in $rows; do
+	IFS=: read -r cpu accel page <<<"$row"
+	timeout 60 "$bin/status" "$bin/status.bpf.o" --kernel "$bin/guest.bin" --cpu $cpu --accel $accel $([ $page = off ] || echo --page $page,gap=1000000) \
+		--debugcon stdio >"$work/out" 2>"$work/err" </dev/null
+	got=$?
+	[ $got = 1 ] || die "status $cpu $accel, page $page: status $got instead of 1"
+	want out 'ten events, and 20 ms have passed'
+	echo "example: $cpu $accel, page $page: $(grep '^status:' "$work/err")"
 done
 
 variant wrong 's/count + 1)/count + 2)/'

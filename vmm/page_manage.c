@@ -165,8 +165,9 @@ static void look_at(struct tier_page *page, bool has_gap)
 			tell(page, "mapped", "--page on");
 	} else {
 		back_off(page, now_ns);
-		if (page->refused)
+		if (page->refused && !page->told_refused)
 			tell(page, "refused", page->refused);
+		page->told_refused |= page->refused != NULL;
 	}
 }
 

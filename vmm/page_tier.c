@@ -53,6 +53,7 @@ static void unmap(struct tier_page *page, const struct page_image *image)
 static bool map(struct tier_page *page, struct page_image *image)
 {
 	struct vm *vm = page->tier->vm;
+	bool is_mapped;
 
 	pthread_mutex_lock(&page->slot_lock);
 	if (!page_image_is_gone(image) && vm->cpu_ops->show_page(vm, page->index, page_image_gpa(image),
@@ -61,8 +62,9 @@ static bool map(struct tier_page *page, struct page_image *image)
 		page->mapped_since_ns = page_now();
 		page->maps++;
 	}
+	is_mapped = page->is_mapped;
 	pthread_mutex_unlock(&page->slot_lock);
-	return page->is_mapped;
+	return is_mapped;
 }
 
 /* A model found the word stuck. dev->lock held. */
@@ -140,7 +142,10 @@ static bool make_image(struct tier_page *page)
 
 	if (page->image)
 		return true;
-	if (!find_prog(page->tier->vm, page->range, &info)) {
+	if (page->obj) {
+		info.obj = page->obj;
+		info.prog = page->prog;
+	} else if (!find_prog(page->tier->vm, page->range, &info)) {
 		refuse(page, "no program is attached");
 		return false;
 	}
@@ -262,23 +267,27 @@ void page_examine(struct page_tier *tier)
 	page_bury(tier);
 }
 
-/* The ranges that ask for a page, and with --page on=DEVICE are that device's. */
+/* One that asks for a page, and with --page on=DEVICE is that device's. NULL: it is not. */
+static struct tier_page *add_page(struct page_tier *tier, struct range *range)
+{
+	struct tier_page *page = &tier->pages[tier->count];
+
+	if (tier->count == PAGE_TIER_MAX || !(range->flags & HR_PAGE_OK) || !range->slot ||
+		(tier->only && strcmp(tier->only, range->dev->name) != 0))
+		return NULL;
+	page->tier = tier;
+	page->index = tier->count++;
+	page->range = range;
+	pthread_mutex_init(&page->slot_lock, NULL);
+	return page;
+}
+
 static void find_pages(struct page_tier *tier)
 {
 	struct bus *bus = &tier->vm->bus;
 
-	for (unsigned i = 1; i <= bus->range_count && tier->count < PAGE_TIER_MAX; i++) {
-		struct range *range = bus->ranges[i];
-		struct tier_page *page = &tier->pages[tier->count];
-
-		if (!(range->flags & HR_PAGE_OK) || !range->slot ||
-			(tier->only && strcmp(tier->only, range->dev->name) != 0))
-			continue;
-		page->tier = tier;
-		page->index = tier->count++;
-		page->range = range;
-		pthread_mutex_init(&page->slot_lock, NULL);
-	}
+	for (unsigned i = 1; i <= bus->range_count; i++)
+		add_page(tier, bus->ranges[i]);
 }
 
 /* ---- the tier -------------------------------------------------------------------------------- */
@@ -382,6 +391,24 @@ void page_tier_free(struct page_tier *tier)
 	if (tier->wake_fd >= 0)
 		close(tier->wake_fd);
 	free(tier);
+}
+
+int page_tier_add(
+	struct page_tier *tier, struct range *range, struct accel_object *obj, const char *prog, struct accel_err *err)
+{
+	struct tier_page *page = tier ? add_page(tier, range) : NULL;
+	int rc = 0;
+
+	if (!page)
+		return 0;
+	pthread_mutex_lock(&tier->lock);
+	page->obj = obj;
+	page->prog = prog;
+	page_examine(tier);
+	if (tier->is_forced)
+		rc = check_forced(tier, err);
+	pthread_mutex_unlock(&tier->lock);
+	return rc;
 }
 
 int page_tier_start(struct page_tier *tier)

@@ -18,6 +18,7 @@
 
 #include "accel/accel.h"
 
+struct range;
 struct vm;
 struct page_tier;
 
@@ -29,6 +30,13 @@ struct page_tier;
  */
 int page_tier_new(struct vm *vm, struct page_tier **out, struct accel_err *err);
 void page_tier_free(struct page_tier *tier); /* stopped; before the machine goes. NULL is fine, here and below */
+
+/*
+ * A range with HR_PAGE_OK of a device that is not in the machine's table; obj and prog stay as long as the tier. Before
+ * page_tier_start(). 0, also without a tier; -errno with err when --page on could not show it.
+ */
+int page_tier_add(
+	struct page_tier *tier, struct range *range, struct accel_object *obj, const char *prog, struct accel_err *err);
 
 int page_tier_start(struct page_tier *tier); /* 0 or -errno */
 void page_tier_stop(struct page_tier *tier); /* no vCPU runs any more */

@@ -32,7 +32,9 @@ struct tier_page {
 	struct page_tier *tier;
 	unsigned index;
 	/* tier lock */
-	struct range *range;	  /* constant */
+	struct range *range;	  /* constant, like the next two */
+	struct accel_object *obj; /* NULL: what the machine has attached */
+	const char *prog;
 	char *refused;		  /* why it cannot be shown as things stand; NULL: it can */
 	struct page_image *image; /* NULL: to be made when it comes up */
 	bool is_up, is_held;
@@ -41,7 +43,7 @@ struct tier_page {
 	uint64_t samples, samples_with_readers, next_sample_ns;
 	unsigned window, window_with_readers;
 	uint64_t exits, exits_at_ns; /* when they were last counted */
-	bool told_gap, told_gone;
+	bool told_gap, told_gone, told_refused;
 	/* slot_lock: innermost */
 	pthread_mutex_t slot_lock;
 	bool is_mapped;

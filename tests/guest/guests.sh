@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# guests.sh TEST [CPU] [ACCEL]: one test with a guest. TEST is seabios, grub, vga, regbench, smp, loaded, resets, fabric,
+# guests.sh TEST [CPU] [ACCEL]: one test with a guest. TEST is seabios, grub, vga, regbench, smp, page, page-smp, loaded, resets, fabric,
 # intr, paging, paging_pae, v86, cpuid or wrong-program; CPU kvm or soft; ACCEL off, on or check. Status 0, or 77 with a last line that says why
 # it is skipped. Called from tests/list.txt; HOTREG and BUILD (default build) can be set.
 set -u
@@ -102,6 +102,37 @@ vga)
 	else
 		echo "vga: not compared with QEMU, which is not there"
 	fi
+	;;
+page | page-smp)
+	# The HPET as a page, coming and going: programs are taken away and put back, and whatever the publisher's luck is on
+	# this host. LINES and READS: how much, for longer runs by hand.
+	if [ "$accel" = on ]; then
+		"$hotreg" doctor >"$dir/doctor.txt"
+		grep -q "page tier *works" "$dir/doctor.txt" || skip "$(sed -n 's/^ *page tier *no: \([^;]*\);.*/needs a page tier: \1/p' "$dir/doctor.txt")"
+	fi
+	cpus=1
+	[ "$test" = page ] || cpus=2
+	(
+		while sleep 0.3; do
+			"$hotreg" ctl "$dir/qmp" prog detach hpet && "$hotreg" ctl "$dir/qmp" prog attach hpet
+		done
+	) >/dev/null 2>&1 &
+	toggler=$!
+	run --cpus $cpus --page "on,gap=${GAP_US:-100000}" --kernel "$build/guest/page_hpet.elf" --qmp "unix:$dir/qmp" \
+		--append "lines=${LINES_DUE:-200} reads=${READS:-200} cpu1=$((cpus - 1))" --serial none --debugcon "$dir/debugcon.txt" \
+		--timeout "${SECONDS_MOST:-300}"
+	kill $toggler
+	wait $toggler 2>/dev/null
+	want_status 1
+	want "$dir/debugcon.txt" "page_hpet: ok"
+	if [ "$accel" = on ]; then
+		[ "$(jq '.page_tier.pages[0].maps' "$dir/stats.json")" -gt 0 ] || die "the page was never mapped"
+	else
+		[ "$(jq '.check.divergences' "$dir/stats.json")" = 0 ] || die "check mode found divergences"
+		[ "$(jq '.page_tier.pages[0].maps' "$dir/stats.json")" = 0 ] || die "a shadow was mapped"
+	fi
+	grep page_hpet: "$dir/debugcon.txt" | head -n 1
+	jq -r '.page_tier | "page: \(.pages[0].maps) turns, mapped for \(.pages[0].mapped_ns / 1000000 | floor) ms, given up \(.pages[0].given_up) times, \(.passes) passes"' "$dir/stats.json"
 	;;
 loaded)
 	# the form in which test kernels of other projects are started: a multiboot ELF32 file at 4 MiB, an environment as module

@@ -41,7 +41,7 @@ static int guest_fd = -1;
 /* The slot, as all vCPUs see it. */
 static pthread_rwlock_t slot_lock = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 static const uint8_t *slot_page;
-static unsigned maps, unmaps, changes_by_vcpus;
+static _Atomic unsigned maps, unmaps, changes_by_vcpus;
 static _Thread_local bool is_vcpu;
 
 /* In place of the true one: the host can do it, and an exit costs 20 us. */
@@ -188,7 +188,7 @@ static _Atomic uint64_t latest; /* that any vCPU has seen */
 struct reader {
 	pthread_t thread;
 	unsigned vcpu;
-	uint64_t by_page, by_exit, steps_back;
+	uint64_t by_page, by_exit, steps_back; /* the last: also other impossible values */
 };
 
 static void *read_on(void *opaque)
@@ -332,17 +332,19 @@ static void test_faults(void **state)
 		uint64_t before, end_ms;
 		bool by_page;
 
-		create(OPT_PAGE_ON, 20000, OPT_ACCEL_ON);
+		create(OPT_PAGE_ON, 500000, OPT_ACCEL_ON);
 		wr(CONFIG, MAIN, 1);
 		assert_true(wait_mapped(true));
 		start_readers(readers);
 		page_tier_fault(vm.page_tier, faults[f]);
 		nap_ms(30);
-		end_ms = now_ms() + STORM_MS / 2;
-		if (faults[f] != PAGE_FAULT_STARVED) /* one that is late now and then may keep its promise */
+		if (faults[f] == PAGE_FAULT_KILLED) /* nobody writes: the manager sees that nobody publishes */
 			assert_true(wait_mapped(false));
+		end_ms = now_ms() + STORM_MS / 2;
 		while (now_ms() < end_ms)
 			wr(TN_COMPARATOR, MAIN, now_ms()); /* the model must not wait for ever */
+		if (faults[f] != PAGE_FAULT_STARVED)	   /* one that is late now and then may keep its promise */
+			assert_true(wait_mapped(false));
 		before = rd(COUNTER, MAIN, &by_page);
 		nap_ms(20);
 		if (faults[f] != PAGE_FAULT_STARVED)
@@ -395,6 +397,79 @@ static void test_periodic_goes(void **state)
 	for (unsigned i = 0; i < 1000 && is_mapped(); i++)
 		page_tier_before_timer(vm.page_tier);
 	assert_false(is_mapped());
+	destroy();
+}
+
+static void *sample_on(void *opaque)
+{
+	struct reader *r = opaque;
+	uint32_t seed = r->vcpu + 1;
+
+	is_vcpu = true;
+	while (!atomic_load(&stop_storm)) {
+		bool by_page;
+		unsigned reg;
+		uint64_t value;
+
+		seed = seed * 1664525u + 1013904223u;
+		reg = (seed >> 16) % 0x80 * 8;
+		value = rd(reg, r->vcpu, &by_page);
+		/* [HPET] 2.3.4 and table 2: capabilities are fixed, what is reserved is 0, and so are the bits that nobody may set */
+		if (reg == 0)
+			r->steps_back += value != 0x009896808086a201ull;
+		else if (reg == CONFIG)
+			r->steps_back += value & ~3ull;
+		else if (reg == 0x20)
+			r->steps_back += value & ~7ull;
+		else if (reg >= TN_CONFIG && reg < 0x160 && reg % 0x20 == 0)
+			r->steps_back += (value & 0xffffc031ull) != 0x30;
+		else if (reg != COUNTER && (reg < TN_CONFIG || reg >= 0x160 || reg % 0x20 > 8))
+			r->steps_back += value != 0;
+		*(by_page ? &r->by_page : &r->by_exit) += 1;
+	}
+	return NULL;
+}
+
+/* Fuzz: anything at all is written while others read every register; at the end what the page shows is what the model says. */
+static void test_random_writes(void **state)
+{
+	struct reader readers[2];
+	uint64_t end_ms = now_ms() + 2 * STORM_MS;
+	uint32_t seed = 4711;
+
+	(void)state;
+	create(OPT_PAGE_ON, 1000000, OPT_ACCEL_ON);
+	atomic_store(&stop_storm, false);
+	for (unsigned i = 0; i < 2; i++) {
+		readers[i] = (struct reader){.vcpu = i};
+		assert_int_equal(pthread_create(&readers[i].thread, NULL, sample_on, &readers[i]), 0);
+	}
+	while (now_ms() < end_ms) {
+		seed = seed * 1664525u + 1013904223u;
+		/* seldom a type bit, so that the page is there most of the time */
+		wr((seed >> 16) % 0x80 * 8, MAIN, seed % 50 ? (uint64_t)seed << 32 | (seed & ~0xau) : ~0ull);
+		if (seed % 32 == 0) {
+			for (unsigned n = 0; n < 3; n++)
+				wr(TN_CONFIG + 0x20 * n, MAIN, 0);
+			nap_ms(15);
+		}
+	}
+	for (unsigned n = 0; n < 3; n++)
+		wr(TN_CONFIG + 0x20 * n, MAIN, 0);
+	wr(CONFIG, MAIN, 0);
+	assert_true(wait_mapped(true));
+	end_readers(readers);
+	assert_true(readers[0].by_page + readers[1].by_page > 0 && readers[0].by_exit + readers[1].by_exit > 0);
+	for (unsigned reg = 0; reg < 0x400; reg += 8) {
+		bool by_page;
+		uint64_t shown = rd(reg, MAIN, &by_page), said;
+
+		if (!by_page)
+			continue; /* it has gone for a moment */
+		said = access_bus(&(struct io_req){
+			.io = {.vcpu = MAIN, .size = 8}, .addr = HPET + reg, .bus = IO_MMIO, .count = 1});
+		assert_int_equal(shown, said); /* the counter is stopped */
+	}
 	destroy();
 }
 
@@ -528,6 +603,7 @@ int main(void)
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_given_up),
 		cmocka_unit_test(test_periodic_goes),
+		cmocka_unit_test(test_random_writes),
 		cmocka_unit_test(test_check_mode),
 		cmocka_unit_test(test_live_mode),
 		cmocka_unit_test(test_demand),

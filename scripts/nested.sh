@@ -115,7 +115,10 @@ prepare() {
 			die "cannot unpack the module $module"
 	done
 	[ -z "${NESTED_KVM_KO:-}" ] || cp "$NESTED_KVM_KO" "$bed/initramfs/modules/kvm.ko" || die "cannot copy $NESTED_KVM_KO"
-	with_libs /bin/bash "$(command -v jq)" "$(command -v timeout)" /usr/bin/env
+	with_libs /bin/bash "$(command -v jq)" "$(command -v timeout)" /usr/bin/env ${NESTED_PROGRAMS:-}
+	for f in ${NESTED_PATHS:-}; do
+		cp -r --parents "$f" "$bed/initramfs/"
+	done
 	cp tests/nested/init.sh "$bed/initramfs/init"
 	for f in $(cat "${NESTED_FILES:-tests/nested/files.txt}"); do
 		f=${f/#build/$build}

@@ -1,7 +1,8 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: BSD-2-Clause
 # guest_init.sh: the first process of a Linux guest in the nested bed. Says what it finds, then does what do= on the
-# kernel command line says: nothing more, reset (the machine starts again), interrupts (shows them), or cycle: on the first boot
+# kernel command line says: nothing more, reset (the machine starts again), interrupts (shows them), bench (reads the time
+# by two clock sources, on all vCPUs at once, and turns the power off), or cycle: on the first boot
 # it reads the time by each clock source and reboots, on the second one it waits for the power button and turns the power
 # off. Otherwise it ends the VM by the debug exit port.
 /bin/busybox --install -s /bin
@@ -43,7 +44,18 @@ second_boot() {
 	poweroff -f
 }
 
+bench() {
+	for c in hpet acpi_pm; do
+		echo $c >$clocks/current_clocksource
+		[ "$(cat $clocks/current_clocksource)" = $c ] || { echo "guest: no clocksource $c"; guest_exit 2; }
+		echo "guest: bench $c: $(guest_tool clock 1000)"
+	done
+	poweroff -f
+	sleep 60
+}
+
 case $(cat /proc/cmdline) in
+*do=bench*) bench ;;
 *do=reset*) reboot -f ;;
 *do=interrupts*) cat /proc/interrupts ;;
 *do=cycle*)

@@ -13,7 +13,7 @@
 
 #include "bpf/hr.h"
 
-#define HPET_STATE_VERSION 2
+#define HPET_STATE_VERSION 3
 #define HPET_TIMERS 3
 #define HPET_PERIOD_NS 10
 
@@ -28,6 +28,7 @@
 #define HPET_TIMER_STRIDE 0x20
 #define HPET_TIMER_CONFIG 0x00
 #define HPET_TIMER_COMPARATOR 0x08
+#define HPET_TIMER_FSB_ROUTE 0x10
 
 #define HPET_ENABLE_CNF 0x1ull
 #define HPET_LEG_RT_CNF 0x2ull
@@ -42,12 +43,15 @@
 #define HPET_TN_32MODE 0x0100ull
 #define HPET_TN_ROUTE_SHIFT 9
 #define HPET_TN_ROUTE (0x1full << HPET_TN_ROUTE_SHIFT)
+#define HPET_TN_FSB_EN 0x4000ull
+#define HPET_TN_FSB_CAP 0x8000ull
 
 struct hpet_timer {
 	uint64_t config; /* as read, capabilities included */
 	uint64_t comparator;
 	uint64_t period; /* the last value written to the comparator in periodic mode */
 	uint64_t seen;	 /* the counter value up to which matches have been dealt with */
+	uint64_t fsb;	 /* [HPET] 2.3.10: the value of the interrupt message, its address above */
 };
 
 struct hpet_state {
@@ -155,7 +159,9 @@ static inline uint64_t hpet_register(const struct hpet_state *s, uint32_t reg, u
 	reg %= HPET_TIMER_STRIDE;
 	if (reg == HPET_TIMER_CONFIG)
 		return HR_LOAD(t->config);
-	return reg == HPET_TIMER_COMPARATOR ? hpet_comparator(s, t, counter) : 0;
+	if (reg == HPET_TIMER_COMPARATOR)
+		return hpet_comparator(s, t, counter);
+	return reg == HPET_TIMER_FSB_ROUTE ? HR_LOAD(t->fsb) : 0;
 }
 
 #endif

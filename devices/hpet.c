@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * hpet.c: the HPET, the full model: configuration, comparators, interrupts, legacy replacement.
+ * hpet.c: the HPET, the full model: configuration, comparators, interrupts by line and by message, legacy replacement.
  *
  * Nothing ticks: a timer's matches since the model last looked are worked out from the counter
  * (hpet_settle), on a write that concerns timers and when the one host timer, armed for the first
@@ -28,6 +28,7 @@ struct hpet {
 	/* constant after init */
 	struct irq_line gsi[HPET_GSIS];
 	uint32_t route_cap;
+	const struct irq_apic *apic; /* NULL: no FSB delivery */
 	/* dev.lock */
 	struct timer timer;
 	bool held[HPET_TIMERS]; /* edge-triggered, its line is high since the last match */
@@ -45,6 +46,8 @@ struct hpet_outcome {
 	bool is_legacy;
 	bool is_armed;
 	uint64_t deadline_ns; /* host time */
+	struct irq_msi messages[HPET_TIMERS];
+	uint32_t message_timers; /* those that have one */
 };
 
 static struct hpet_state *hpet_state_of(struct device *dev)
@@ -69,6 +72,12 @@ static bool hpet_is_enabled(const struct hpet_state *s)
 	return s->config & HPET_ENABLE_CNF;
 }
 
+/* Timer n's interrupts are messages. [HPET] 2.3.5: legacy replacement comes before every route of timers 0 and 1. */
+static bool hpet_is_fsb(const struct hpet_state *s, unsigned n)
+{
+	return (s->timers[n].config & HPET_TN_FSB_EN) && !((s->config & HPET_LEG_RT_CNF) && n < 2);
+}
+
 /* The GSI that timer n drives, as a bit; 0 when it is routed nowhere. */
 static uint32_t hpet_gsi_bit(const struct hpet *h, const struct hpet_state *s, unsigned n)
 {
@@ -76,7 +85,7 @@ static uint32_t hpet_gsi_bit(const struct hpet *h, const struct hpet_state *s, u
 
 	if ((s->config & HPET_LEG_RT_CNF) && n < 2)
 		return 1u << hpet_legacy_gsi[n];
-	return h->route_cap & 1u << route;
+	return hpet_is_fsb(s, n) ? 0 : h->route_cap & 1u << route;
 }
 
 /* Counter steps from `counter` to the timer's next match, never 0; 0 for one a full 2^64 away. */
@@ -102,9 +111,13 @@ static void hpet_settle(struct hpet *h, struct hpet_state *s, unsigned n, uint64
 	HR_STORE(t->seen, counter);
 	if (!has_matched)
 		return;
+	if ((t->config & HPET_TN_INT_ENB) && hpet_is_fsb(s, n)) {
+		todo->messages[n] = (struct irq_msi){.address = (uint32_t)(t->fsb >> 32), .data = (uint32_t)t->fsb};
+		todo->message_timers |= 1u << n;
+	}
 	if (hpet_is_level(t)) {
 		HR_STORE(s->isr, s->isr | 1u << n);
-	} else if (t->config & HPET_TN_INT_ENB) {
+	} else if (!hpet_is_fsb(s, n) && (t->config & HPET_TN_INT_ENB)) {
 		h->held[n] = true;
 		todo->edges |= hpet_gsi_bit(h, s, n);
 	}
@@ -133,7 +146,7 @@ static void hpet_look(struct hpet *h, struct hpet_state *s, uint64_t now_ns, str
 	for (unsigned n = 0; n < HPET_TIMERS; n++) {
 		struct hpet_timer *t = &s->timers[n];
 		/* [HPET] 2.3.5: while the counter is halted no interrupts, but status stays */
-		bool is_driving = hpet_is_enabled(s) && (t->config & HPET_TN_INT_ENB);
+		bool is_driving = hpet_is_enabled(s) && (t->config & HPET_TN_INT_ENB) && !hpet_is_fsb(s, n);
 
 		h->held[n] &= is_driving && !hpet_is_level(t);
 		if (is_driving && (hpet_is_level(t) ? s->isr >> n & 1 : h->held[n]))
@@ -188,6 +201,11 @@ static void hpet_deliver(struct hpet *h, const struct hpet_outcome *todo)
 		hpet_drive(h, gsi);
 	}
 	pthread_mutex_unlock(&h->mux_lock);
+	for (unsigned n = 0; n < HPET_TIMERS; n++) {
+		/* a write to any other place would be one to memory, which this part does not do */
+		if ((todo->message_timers >> n & 1) && todo->messages[n].address >> 20 == IRQ_MSI_BASE >> 20)
+			(void)irq_send_msi(h->apic, &todo->messages[n]);
+	}
 	if (todo->is_armed)
 		timer_arm(h->dev.clock, &h->timer, todo->deadline_ns);
 	else
@@ -257,6 +275,8 @@ static void hpet_write_timer_config(struct hpet *h, struct hpet_state *s, unsign
 
 	if (h->route_cap & 1u << route) /* [HPET] 2.3.8: an input that is not offered is not taken */
 		writable |= HPET_TN_ROUTE;
+	if (h->apic)
+		writable |= HPET_TN_FSB_EN;
 	if (!(value & HPET_TN_TYPE)) /* VAL_SET means nothing outside periodic mode */
 		value &= ~HPET_TN_VAL_SET;
 	HR_STORE(t->config, (t->config & ~writable) | (value & writable));
@@ -298,6 +318,8 @@ static void hpet_write_register(
 			hpet_write_timer_config(h, s, n, (s->timers[n].config & ~bytes) | (value & bytes));
 		else if (reg % HPET_TIMER_STRIDE == HPET_TIMER_COMPARATOR)
 			hpet_write_comparator(s, n, bytes, value, now_ns);
+		else if (reg % HPET_TIMER_STRIDE == HPET_TIMER_FSB_ROUTE && h->apic)
+			HR_STORE(s->timers[n].fsb, (s->timers[n].fsb & ~bytes) | (value & bytes));
 	}
 }
 
@@ -337,17 +359,21 @@ static void hpet_reset(struct device *dev)
 	struct hpet *h = (struct hpet *)dev;
 	struct hpet_state *s = hpet_state_of(dev);
 	struct hpet_outcome todo = {0};
+	uint64_t caps = (uint64_t)h->route_cap << 32 | HPET_TN_PER_INT_CAP | HPET_TN_SIZE_CAP;
 
+	if (h->apic)
+		caps |= HPET_TN_FSB_CAP;
 	page_begin(dev);
 	HR_STORE(s->config, 0);
 	HR_STORE(s->isr, 0);
 	HR_STORE(s->halted, 0);
 	HR_STORE(s->delta, 0);
 	for (unsigned n = 0; n < HPET_TIMERS; n++) {
-		HR_STORE(s->timers[n].config, (uint64_t)h->route_cap << 32 | HPET_TN_PER_INT_CAP | HPET_TN_SIZE_CAP);
+		HR_STORE(s->timers[n].config, caps);
 		HR_STORE(s->timers[n].comparator, UINT64_MAX);
 		HR_STORE(s->timers[n].period, 0);
 		HR_STORE(s->timers[n].seen, 0);
+		HR_STORE(s->timers[n].fsb, 0);
 		h->held[n] = false;
 	}
 	page_end(dev);
@@ -396,8 +422,8 @@ static const struct range hpet_range = {.name = "hpet",
 	.regs = hpet_regs,
 	.mapped = true};
 
-struct device *hpet_create(
-	struct bus *bus, struct clock *clock, const struct irq_line gsi[HPET_GSIS], uint32_t route_cap)
+struct device *hpet_create(struct bus *bus, struct clock *clock, const struct irq_line gsi[HPET_GSIS],
+	uint32_t route_cap, const struct irq_apic *apic)
 {
 	struct hpet *h = calloc(1, sizeof(*h));
 	struct range range = hpet_range;
@@ -409,6 +435,7 @@ struct device *hpet_create(
 	for (unsigned i = 0; i < HPET_GSIS; i++)
 		h->gsi[i] = gsi[i];
 	h->route_cap = route_cap & ((1u << HPET_GSIS) - 1) & ~(1u << hpet_legacy_gsi[0] | 1u << hpet_legacy_gsi[1]);
+	h->apic = apic;
 	pthread_mutex_init(&h->mux_lock, NULL);
 	lock_declare(&h->mux_lock, "hpet lines", LOCK_INNER);
 	timer_init(&h->timer, hpet_fire, h);

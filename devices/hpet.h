@@ -23,10 +23,11 @@ struct bus;
  * gsi[0] and gsi[8] are what legacy replacement, the 8254 and the RTC share: what stands behind
  * gsi[0] is IRQ 0 of the PIC (and input 2 of an I/O APIC). `route_cap` is the set of inputs that
  * the three timers may be routed to otherwise (Tn_INT_ROUTE_CAP); each of its lines should have
- * no other driver, or be or-ed behind gsi[n]. NULL when out of memory or ranges.
+ * no other driver, or be or-ed behind gsi[n]. `apic` is where messages of FSB delivery go and lives as long as the device;
+ * NULL: the timers have no FSB delivery. NULL when out of memory or ranges.
  */
-struct device *hpet_create(
-	struct bus *bus, struct clock *clock, const struct irq_line gsi[HPET_GSIS], uint32_t route_cap);
+struct device *hpet_create(struct bus *bus, struct clock *clock, const struct irq_line gsi[HPET_GSIS],
+	uint32_t route_cap, const struct irq_apic *apic);
 
 /* Where the 8254's OUT0 (which = 0) and the RTC's IRQ (which = 1) are to be connected. */
 struct irq_line hpet_legacy_line(struct device *hpet, unsigned which);

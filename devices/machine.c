@@ -259,7 +259,8 @@ static bool wire(struct machine *m, struct disk *disk)
 	/* clang-format off */
 	ata = add(m, ata_create(bus, clock, isa(m, 14), disk));
 	return ata &&
-	       (hpet = add(m, hpet_create(bus, clock, hpet_lines(m, gsi), hpet_routes(vm)))) &&
+	       (hpet = add(m, hpet_create(bus, clock, hpet_lines(m, gsi), hpet_routes(vm),
+			vm->has_lapic ? &vm->apic : NULL))) &&
 	       add(m, i8254_create(bus, clock, hpet_legacy_line(hpet, 0))) &&
 	       (rtc = add(m, mc146818_create(bus, clock, hpet_legacy_line(hpet, 1)))) &&
 	       add(m, i8042_create(bus, clock, &(struct i8042_config){.keyboard = isa(m, 1),

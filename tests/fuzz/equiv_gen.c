@@ -205,7 +205,10 @@ static void recipe_hpet(struct gen *g)
 	uint8_t size = one_in(g, 2) ? 8 : 4;
 
 	access_to(g, IO_MMIO, base + 0x10, 4, true, upto(g, 4));
-	access_to(g, IO_MMIO, timer, size, true, upto(g, 0x200) << 1);
+	access_to(g, IO_MMIO, timer, size, true, upto(g, 0x200) << 1 | (one_in(g, 4) ? 0x4000 : 0));
+	if (one_in(g, 4))
+		access_to(g, IO_MMIO, timer + 16, 8, true,
+			one_in(g, 4) ? any_value(g) : 0xfee0000000000000 | upto(g, 256));
 	if (one_in(g, 3))
 		access_to(
 			g, IO_MMIO, base + 0xf0, size, true, one_in(g, 4) ? any_value(g) : 0xffffff00u + upto(g, 256));

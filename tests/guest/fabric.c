@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fabric.c: the interrupt fabric as a 64-bit guest meets it: the I/O APIC's inputs by edge and level, masked, ended, sent to
- * each CPU and to several; the PIC by LVT0; the timers' routes; all CPUs at once. Lines are set through the test device
+ * each CPU and to several; the PIC by LVT0; the timers' routes and messages; all CPUs at once. Lines are set through the test device
  * (--testdev). Runs twice, with a reset by 0xcf9 in between, and ends with 0 when all was as [82093AA] and [SDM3] have it.
  * Command line: cpus=N rounds=N; early=1 for a KVM that says a level-triggered interrupt has ended when it begins, so that
  * it may come again while the handler runs: then there may be more of them than there should.
@@ -376,9 +376,11 @@ static void test_destinations(void)
 	entry(15, 0x37 | LOGICAL | LEVEL, all);
 	lower_after = 1;
 	line(15, true);
-	wait_ms(50);
+	for (uint32_t from = now(); total(0x37) - before < cpus && now() - from < 10000 * HPET_TICKS_PER_MS;)
+		__asm__ volatile("pause");
 	if (total(0x37) - before < cpus)
 		complain("a level to all", total(0x37) - before, cpus);
+	wait_ms(20);
 	want("a level to all, remote IRR", io_get(0x10 + 30) & REMOTE_IRR, 0);
 	lower_after = 0;
 	entry(15, 1, 0);
@@ -427,10 +429,15 @@ static void test_pic(void)
 	outb(0x21, 0xff);
 }
 
+/* In a millisecond of the counter, which stands still meanwhile, so that it cannot have passed. */
 static void hpet_timer(uint32_t n, uint32_t config)
 {
+	uint32_t general = readl(HPET + 0x10);
+
+	writel(HPET + 0x10, general & ~1u);
 	writel(HPET + 0x100 + 0x20 * n, 0x100 | config); /* compare 32 bits */
-	writel(HPET + 0x108 + 0x20 * n, now() + 20 * HPET_TICKS_PER_MS);
+	writel(HPET + 0x108 + 0x20 * n, now() + HPET_TICKS_PER_MS);
+	writel(HPET + 0x10, general);
 }
 
 static void test_timers(void)
@@ -452,6 +459,15 @@ static void test_timers(void)
 	hpet_timer(0, 4 | 2 | 23u << 9);
 	expect("HPET by level", 0x50, 1);
 	writel(HPET + 0x100, 0);
+	/* by message, to each CPU, whatever the I/O APIC has */
+	for (uint32_t i = 0; i < cpus; i++) {
+		writel(HPET + 0x150, 0x33 + i % 2);
+		writel(HPET + 0x154, 0xfee00000u | i << 12);
+		hpet_timer(2, 4 | 0x4000);
+		expect("HPET by message", 0x33 + i % 2, i / 2 + 1);
+		want("HPET by message, at the right CPU", counts[0x33 + i % 2][i], 1);
+	}
+	writel(HPET + 0x140, 0);
 	/* legacy replacement: timer 0 is at input 2, timer 1 at input 8, and the 8254 at none */
 	entry(8, 0x32, 0);
 	writel(HPET + 0x10, 3);

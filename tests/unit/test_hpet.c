@@ -32,7 +32,7 @@ static void rig_init(struct rig *rig)
 	board_init(&rig->b, ACCEL_OFF);
 	for (unsigned i = 0; i < HPET_GSIS; i++)
 		gsi[i] = board_line(&rig->b, i);
-	rig->hpet = hpet_create(&rig->b.bus, &rig->b.clock, gsi, ROUTES);
+	rig->hpet = hpet_create(&rig->b.bus, &rig->b.clock, gsi, ROUTES, NULL);
 	assert_non_null(rig->hpet);
 }
 
@@ -66,6 +66,7 @@ static void test_reset_values(void **state)
 	for (unsigned n = 0; n < 3; n++) {
 		assert_int_equal(rd(&rig, TN_CONFIG(n), 8), (uint64_t)ROUTES << 32 | 0x30);
 		assert_int_equal(rd(&rig, TN_COMPARATOR(n), 8), ~0ull);
+		wr(&rig, TN_COMPARATOR(n) + 8, 8, ~0ull);
 		assert_int_equal(rd(&rig, TN_COMPARATOR(n) + 8, 8), 0); /* no FSB delivery */
 	}
 	for (unsigned reg = 0x160; reg < HPET_LEN; reg += 8)
@@ -83,6 +84,101 @@ static void test_reset_values(void **state)
 	assert_int_equal(rd(&rig, CONFIG, 8), 0);
 	assert_int_equal(rd(&rig, TN_CONFIG(2), 8), (uint64_t)ROUTES << 32 | 0x30);
 	rig_done(&rig);
+}
+
+/* ---- FSB delivery ---- */
+
+struct messages {
+	struct rig rig;
+	struct irq_apic apic;
+	struct irq_msi last;
+	unsigned count;
+	uint64_t at_ns;
+};
+
+static bool take_message(void *opaque, const struct irq_msi *msg)
+{
+	struct messages *m = opaque;
+
+	m->last = *msg;
+	m->count++;
+	m->at_ns = clock_now(&m->rig.b.clock);
+	return true;
+}
+
+static unsigned all_rises(const struct rig *rig)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < BOARD_LINES; i++)
+		n += rig->b.rises[i];
+	return n;
+}
+
+/* [HPET] 2.3.8 Tn_FSB_EN_CNF and 2.3.10: where it is offered a match is a write of the value to the address, no line moves. */
+static void test_fsb(void **state)
+{
+	struct irq_line gsi[HPET_GSIS];
+	struct messages m = {.count = 0};
+
+	(void)state;
+	board_init(&m.rig.b, ACCEL_OFF);
+	for (unsigned i = 0; i < HPET_GSIS; i++)
+		gsi[i] = board_line(&m.rig.b, i);
+	m.apic = (struct irq_apic){.send = take_message, .opaque = &m};
+	m.rig.hpet = hpet_create(&m.rig.b.bus, &m.rig.b.clock, gsi, ROUTES, &m.apic);
+	assert_non_null(m.rig.hpet);
+	wr(&m.rig, CONFIG, 4, 1);
+	for (unsigned n = 0; n < 3; n++) {
+		unsigned lines = all_rises(&m.rig);
+		uint64_t now = clock_now(&m.rig.b.clock);
+
+		assert_int_equal(rd(&m.rig, TN_CONFIG(n), 8), (uint64_t)ROUTES << 32 | 0x8030);
+		wr(&m.rig, TN_COMPARATOR(n) + 8, 4, 0x4051 + n);
+		wr(&m.rig, TN_COMPARATOR(n) + 12, 4, 0xfee0300c);
+		assert_int_equal(rd(&m.rig, TN_COMPARATOR(n) + 8, 8), 0xfee0300c00004051ull + n);
+		wr(&m.rig, TN_CONFIG(n), 4, 0xc004 | 5 << 9); /* enabled, by message; the route does not matter */
+		assert_int_equal(rd(&m.rig, TN_CONFIG(n), 4), 0xc034 | 5 << 9);
+		m.count = 0;
+		wr(&m.rig, TN_COMPARATOR(n), 8, now / 10 + 100);
+		clock_advance(&m.rig.b.clock, now + 999);
+		assert_int_equal(m.count, 0);
+		clock_advance(&m.rig.b.clock, now + 5000);
+		assert_int_equal(m.count, 1);
+		assert_int_equal(m.at_ns, (now / 10 + 100) * 10);
+		assert_int_equal(m.last.address, 0xfee0300c);
+		assert_int_equal(m.last.data, 0x4051 + n);
+		assert_int_equal(all_rises(&m.rig), lines);
+		/* periodic: one each */
+		wr(&m.rig, TN_CONFIG(n), 4, 0x404c);
+		wr(&m.rig, TN_COMPARATOR(n), 8, rd(&m.rig, COUNTER, 8) + 10000);
+		wr(&m.rig, TN_COMPARATOR(n), 8, 10000);
+		m.count = 0;
+		clock_advance(&m.rig.b.clock, clock_now(&m.rig.b.clock) + 1050000);
+		assert_int_equal(m.count, 10);
+		/* not enabled, and not in the local APICs' place */
+		wr(&m.rig, TN_CONFIG(n), 4, 0x4008);
+		clock_advance(&m.rig.b.clock, clock_now(&m.rig.b.clock) + 1000000);
+		wr(&m.rig, TN_CONFIG(n), 4, 0x400c);
+		wr(&m.rig, TN_COMPARATOR(n) + 12, 4, 0x00003000);
+		clock_advance(&m.rig.b.clock, clock_now(&m.rig.b.clock) + 1000000);
+		assert_int_equal(m.count, 10);
+		wr(&m.rig, TN_COMPARATOR(n) + 12, 4, 0xfee00000);
+		clock_advance(&m.rig.b.clock, clock_now(&m.rig.b.clock) + 1000000);
+		assert_int_equal(m.count, 20);
+		assert_int_equal(all_rises(&m.rig), lines);
+		/* 2.3.5: legacy replacement overrides the FSB route of timers 0 and 1 */
+		wr(&m.rig, CONFIG, 4, 3);
+		clock_advance(&m.rig.b.clock, clock_now(&m.rig.b.clock) + 1000000);
+		assert_int_equal(m.count, n < 2 ? 20 : 30);
+		assert_int_equal(all_rises(&m.rig), lines + (n < 2 ? 10 : 0));
+		wr(&m.rig, CONFIG, 4, 1);
+		wr(&m.rig, TN_CONFIG(n), 4, 0);
+	}
+	board_reset(m.rig.hpet);
+	assert_int_equal(rd(&m.rig, TN_COMPARATOR(0) + 8, 8), 0);
+	assert_int_equal(rd(&m.rig, TN_CONFIG(0), 8), (uint64_t)ROUTES << 32 | 0x8030);
+	rig_done(&m.rig);
 }
 
 /* The counter at `at_ns` when it was `start` at `enabled_ns`: whole periods of guest time between. */
@@ -502,6 +598,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reset_values),
+		cmocka_unit_test(test_fsb),
 		cmocka_unit_test(test_counter),
 		cmocka_unit_test(test_timers_match_as_the_reference),
 		cmocka_unit_test(test_periodic_by_halves),

@@ -86,7 +86,7 @@ static void rig_init(struct rig *rig, enum accel_mode mode)
 	board_init(&rig->b, mode);
 	for (unsigned i = 0; i < HPET_GSIS; i++)
 		gsi[i] = (struct irq_line){.set = on_line, .opaque = rig, .pin = i};
-	rig->hpet = hpet_create(&rig->b.bus, &rig->b.clock, gsi, 0xc00);
+	rig->hpet = hpet_create(&rig->b.bus, &rig->b.clock, gsi, 0xc00, NULL);
 	assert_non_null(rig->hpet);
 	rig->range = bus_find_name(&rig->b.bus, "hpet");
 	if (accel_object_open("hpet", prog_hpet_start, (size_t)(prog_hpet_end - prog_hpet_start), &rig->obj, &err))

@@ -50,7 +50,7 @@ static struct device *create(struct board *b, enum chip chip)
 	}
 	for (unsigned i = 0; i < HPET_GSIS; i++)
 		gsi[i] = board_line(b, i);
-	return hpet_create(&b->bus, &b->clock, gsi, 0xc20);
+	return hpet_create(&b->bus, &b->clock, gsi, 0xc20, NULL);
 }
 
 static void attach(struct rig *rig, const char *range_name, const char *prog, enum accel_effect allow)

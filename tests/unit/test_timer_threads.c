@@ -98,7 +98,7 @@ static void test_hpet_counter_never_steps_back(void **state)
 
 	(void)state;
 	rig_init(&rig);
-	rig.dev = hpet_create(&rig.bus, &rig.clock, nowhere, 0);
+	rig.dev = hpet_create(&rig.bus, &rig.clock, nowhere, 0, NULL);
 	assert_non_null(rig.dev);
 	rig_attach(&rig, "hpet", prog_hpet_start, prog_hpet_end, ACCEL_PURE);
 	io(&rig, 0, IO_MMIO, HPET_BASE + 0x10, 4, true, 1);
@@ -141,7 +141,7 @@ static void test_hpet_comparator_is_whole(void **state)
 
 	(void)state;
 	rig_init(&rig);
-	rig.dev = hpet_create(&rig.bus, &rig.clock, nowhere, 0);
+	rig.dev = hpet_create(&rig.bus, &rig.clock, nowhere, 0, NULL);
 	assert_non_null(rig.dev);
 	rig_attach(&rig, "hpet", prog_hpet_start, prog_hpet_end, ACCEL_PURE);
 	io(&rig, 0, IO_MMIO, HPET_BASE + 0x140, 4, true, 0x48);

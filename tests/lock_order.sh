@@ -6,7 +6,7 @@
 set -u
 build=${BUILD:-build}
 lock=$build/lock
-tests="test_vm_threads test_timer_threads test_qmp_live test_control test_pause test_i16550"
+tests="test_vm_threads test_timer_threads test_qmp_live test_control test_pause test_i16550 test_page_tier"
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 failed=0
@@ -37,7 +37,7 @@ done
 
 sort -u "$dir"/*.pairs >"$dir/all"
 for pair in "hpet -> clock" "i8254 -> hpet lines" "hpet lines -> interrupt router" "interrupt router -> i8259" "interrupt router -> ioapic" \
-	"pci -> bus" "pci -> memory" "pci -> interrupt router"; do
+	"page tier -> hpet" "hpet -> page slot" "pci -> bus" "pci -> memory" "pci -> interrupt router"; do
 	grep -qxF "$pair" "$dir/all" || fail "nobody has seen $pair"
 done
 echo "lock_order: $(wc -l <"$dir/all") pairs of locks, none against the order"

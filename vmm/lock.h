@@ -11,6 +11,7 @@
 /* See the head of vm.h. */
 enum lock_rank {
 	LOCK_DRAIN,   /* of deferred writes */
+	LOCK_PAGES,   /* the page tier's */
 	LOCK_DEVICE,  /* a device's own */
 	LOCK_INNER,   /* a second one of a device */
 	LOCK_WIRES,   /* the interrupt router's */

@@ -96,7 +96,7 @@ static void watch(struct tier_page *page, bool has_gap, uint64_t now_ns)
 			tell(page, "given up",
 				"its publisher stood still with the publication word; a fresh one may come");
 		page->told_gone = true;
-	} else if (!page_image_may_show(page->image)) {
+	} else if (atomic_load(&page->must_go) || !page_image_may_show(page->image)) {
 		page_down(page);
 	} else if (is_late(page, has_gap)) {
 		page_down(page);
@@ -108,13 +108,12 @@ static void watch(struct tier_page *page, bool has_gap, uint64_t now_ns)
 	}
 }
 
-/* Auto: whether the exits of the range cost enough. */
-static bool is_wanted(struct tier_page *page, uint64_t now_ns)
+/* Whether it is to come, and why: with auto, when the exits of the range cost enough. */
+static bool is_wanted(struct tier_page *page, uint64_t now_ns, char *why, size_t why_bytes)
 {
 	const struct page_tier *tier = page->tier;
 	struct accel_counters counters;
 	uint64_t exits, window_ns = now_ns - page->exits_at_ns;
-	char why[120];
 
 	if (tier->is_forced || tier->vm->bus.mode == ACCEL_CHECK)
 		return true;
@@ -132,9 +131,8 @@ static bool is_wanted(struct tier_page *page, uint64_t now_ns)
 	page->exits_at_ns = now_ns;
 	if (exits * tier->probe.exit_ns < window_ns / 2)
 		return false;
-	snprintf(why, sizeof(why), "%" PRIu64 " exits of %" PRIu64 " ns in %" PRIu64 " ms", exits, tier->probe.exit_ns,
+	snprintf(why, why_bytes, "%" PRIu64 " exits of %" PRIu64 " ns in %" PRIu64 " ms", exits, tier->probe.exit_ns,
 		window_ns / 1000000);
-	tell(page, "mapped", why);
 	return true;
 }
 
@@ -153,16 +151,18 @@ static bool may_come(struct tier_page *page)
 static void look_at(struct tier_page *page, bool has_gap)
 {
 	const uint64_t now_ns = page_now();
+	char why[120] = "--page on";
 
 	if (page->is_up) {
 		watch(page, has_gap, now_ns);
 		return;
 	}
-	if (page->refused || now_ns < page->not_before_ns || !may_come(page) || !is_wanted(page, now_ns))
+	if (page->refused || now_ns < page->not_before_ns || !may_come(page) ||
+		!is_wanted(page, now_ns, why, sizeof(why)))
 		return;
 	if (page_up(page)) {
-		if (page->tier->is_forced && page->maps == 1)
-			tell(page, "mapped", "--page on");
+		if (page->maps == 1 || !page->tier->is_forced)
+			tell(page, "mapped", why);
 	} else {
 		back_off(page, now_ns);
 		if (page->refused && !page->told_refused)

@@ -18,6 +18,7 @@
 #include "accel/tier.h"
 #include "devices/device.h"
 #include "devices/machine.h"
+#include "vmm/lock.h"
 #include "vmm/options.h"
 #include "vmm/text.h"
 
@@ -34,30 +35,34 @@ void page_wake(struct page_tier *tier)
 /* ---- the slot -------------------------------------------------------------------------------- */
 
 /* Takes the page out of the guest's sight, if it is there. Any lock but slot_lock may be held. */
-static void unmap(struct tier_page *page, const struct page_image *image)
+static void unmap(struct tier_page *page)
 {
-	const struct vm *vm = page->tier->vm;
+	struct vm *vm = page->tier->vm;
+	int rc = 0;
 
 	pthread_mutex_lock(&page->slot_lock);
 	if (page->is_mapped) {
-		if (vm->cpu_ops->show_page(
-			    page->tier->vm, page->index, page_image_gpa(image), NULL, page_image_bytes(image)))
-			vm_request_stop(page->tier->vm, EXIT_CPU_FAILED, "KVM refused to take a page away");
+		rc = vm->cpu_ops->show_page(vm, page->index, page->mapped_gpa, NULL, page->mapped_bytes);
 		page->is_mapped = false;
 		page->mapped_ns += page_now() - page->mapped_since_ns;
 	}
 	pthread_mutex_unlock(&page->slot_lock);
+	if (rc)
+		vm_request_stop(vm, EXIT_CPU_FAILED, "KVM refused to take a page away");
 }
 
-/* False: KVM does not take it, or the word was given up meanwhile. */
+/* False: KVM does not take it, or it must go already. */
 static bool map(struct tier_page *page, struct page_image *image)
 {
 	struct vm *vm = page->tier->vm;
 	bool is_mapped;
 
 	pthread_mutex_lock(&page->slot_lock);
-	if (!page_image_is_gone(image) && vm->cpu_ops->show_page(vm, page->index, page_image_gpa(image),
-						  page_image_guest(image), page_image_bytes(image)) == 0) {
+	page->mapped_gpa = page_image_gpa(image);
+	page->mapped_bytes = page_image_bytes(image);
+	/* one who says so from here on finds it mapped, and takes it away */
+	if (!atomic_load(&page->must_go) && vm->cpu_ops->show_page(vm, page->index, page->mapped_gpa,
+						    page_image_guest(image), page->mapped_bytes) == 0) {
 		page->is_mapped = true;
 		page->mapped_since_ns = page_now();
 		page->maps++;
@@ -72,7 +77,9 @@ static void on_gone(void *opaque, struct page_image *image)
 {
 	struct tier_page *page = opaque;
 
-	unmap(page, image);
+	(void)image;
+	atomic_store(&page->must_go, true);
+	unmap(page);
 	page_wake(page->tier);
 }
 
@@ -81,6 +88,7 @@ static void on_changed(void *opaque, struct page_image *image)
 	struct tier_page *page = opaque;
 
 	(void)image;
+	atomic_store(&page->must_go, true);
 	page_wake(page->tier);
 }
 
@@ -188,6 +196,7 @@ bool page_up(struct tier_page *page)
 		accel_slot_hold(page->range->slot);
 		page->is_held = true;
 	}
+	atomic_store(&page->must_go, false);
 	pthread_mutex_lock(&dev->lock);
 	is_shown = page_image_show(dev, page->image);
 	pthread_mutex_unlock(&dev->lock);
@@ -210,7 +219,7 @@ void page_down(struct tier_page *page)
 
 	if (!page->is_up)
 		return;
-	unmap(page, page->image);
+	unmap(page);
 	pthread_mutex_lock(&dev->lock);
 	page_image_hide(dev);
 	pthread_mutex_unlock(&dev->lock);
@@ -279,6 +288,7 @@ static struct tier_page *add_page(struct page_tier *tier, struct range *range)
 	page->index = tier->count++;
 	page->range = range;
 	pthread_mutex_init(&page->slot_lock, NULL);
+	lock_declare(&page->slot_lock, "page slot", LOCK_LEAF);
 	return page;
 }
 
@@ -352,6 +362,8 @@ int page_tier_new(struct vm *vm, struct page_tier **out, struct accel_err *err)
 	tier->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	pthread_mutex_init(&tier->lock, NULL);
 	pthread_mutex_init(&tier->run_lock, NULL);
+	lock_declare(&tier->lock, "page tier", LOCK_PAGES);
+	lock_declare(&tier->run_lock, "publisher's sleep", LOCK_LEAF);
 	pthread_cond_init(&tier->run_cond, NULL);
 	find_pages(tier);
 	page_examine(tier);
@@ -466,17 +478,9 @@ void page_tier_allow(struct page_tier *tier)
 
 void page_tier_before_timer(struct page_tier *tier)
 {
-	if (!tier)
-		return;
-	for (unsigned i = 0; i < tier->count; i++) {
-		struct tier_page *page = &tier->pages[i];
-		struct page_image *image = atomic_load(&tier->shown[i]);
-
-		if (!image || atomic_load(&tier->stop) || pthread_mutex_trylock(&tier->lock))
-			continue; /* the manager is at work: it sees to it */
-		if (page->is_up && !page_image_may_show(page->image))
-			page_down(page);
-		pthread_mutex_unlock(&tier->lock);
+	for (unsigned i = 0; tier && i < tier->count; i++) {
+		if (atomic_load(&tier->pages[i].must_go))
+			unmap(&tier->pages[i]); /* the manager does the rest */
 	}
 }
 

@@ -47,7 +47,9 @@ struct tier_page {
 	/* slot_lock: innermost */
 	pthread_mutex_t slot_lock;
 	bool is_mapped;
-	uint64_t mapped_since_ns;
+	uint64_t mapped_since_ns, mapped_gpa, mapped_bytes;
+	/* atomic: its device does not want it shown any more, or its word was given up, since it came */
+	_Atomic bool must_go;
 };
 
 struct page_tier {

@@ -2,7 +2,7 @@
 /*
  * vm.h: one virtual machine: everything mutable hangs off struct vm.
  *
- * Lock order (lock.h, checked by make LOCKDEBUG=1): deferred.lock -> device -> irq router -> irq controller -> clock; bus.lock
+ * Lock order (lock.h, checked by make LOCKDEBUG=1): deferred.lock -> page tier -> device -> irq router -> irq controller -> clock; bus.lock
  * and mem.lock are taken under a device lock and hold nothing further but bus.lock the engine's own, and so is park_lock. Threads: one per vCPU (0 is started like the
  * others), one event thread (timers, standard input, signals, timeout) which is the caller of vm_run(),
  * and with --qmp the control thread (control.h), which takes device locks one at a time and none of the

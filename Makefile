@@ -251,8 +251,8 @@ $(BUILD)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
 
 GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
 	-mgeneral-regs-only -Wall -Wextra -Werror -Itests/guest
-TRAP_GUESTS := intr paging paging_pae v86
-GUESTS := regbench smp_hpet page_hpet cpuid fabric $(TRAP_GUESTS)
+TRAP_GUESTS := intr paging paging_pae v86 pic
+GUESTS := regbench smp_hpet page_hpet cpuid sipi fabric $(TRAP_GUESTS)
 GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/vga.img $(BUILD)/guest/resets.bin $(BUILD)/guest/clocks.bin $(BUILD)/guest/guest_exit $(BUILD)/guest/guest_tool
 GUEST_BINS += $(BUILD)/guest/loaded.flat $(BUILD)/guest/loaded_pvh.elf
 
@@ -334,6 +334,12 @@ CHECK_FUZZ_SECONDS ?= 60
 check-nested: setup-check
 	@$(MAKE) -s --no-print-directory -j2 all tests guests
 	@BUILD=$(BUILD) scripts/nested.sh check
+# The whole matrix of guests, an hour or more; the result goes into docs/testing.md.
+.PHONY: check-long
+check-long: setup-check
+	@$(MAKE) -s --no-print-directory -j2 all tests guests
+	@cat tests/nested/list.txt tests/nested/long.txt >$(BUILD)/long.txt
+	@BUILD=$(BUILD) NESTED_SECONDS=$${NESTED_SECONDS:-14400} scripts/nested.sh check $(BUILD)/long.txt
 nested-shell: setup-check
 	@$(MAKE) -s --no-print-directory -j2 all tests guests
 	@BUILD=$(BUILD) scripts/nested.sh shell
@@ -354,6 +360,7 @@ help:
 	@echo 'make check-nested  hotreg on a stock kernel'\''s KVM inside QEMU (part of make check); nested-shell: a shell there'
 	@echo 'make kernel-tier  builds KVM for the running kernel with the patches of accel/kernel/; loads nothing'
 	@echo 'make check-kernel-tier  programs inside such a KVM, in the nested bed (part of make check)'
+	@echo 'make check-long    the whole matrix of guests in the same bed, an hour or more: whole passes of memtest86+'
 	@echo 'make bench      measure, paired with QEMU where it is installed; the figures of docs/performance.md'
 	@echo 'make fuzz       the fuzzers, $(FUZZ_SECONDS) s each (FUZZ_SECONDS=N), then $(EQUIV_ACCESSES) accesses a device (EQUIV_ACCESSES=N)'
 	@echo 'make tests      build the unit tests only; build/tests/unit/test_X runs one'

@@ -11,7 +11,7 @@
 #   shell         a shell in there, on this terminal; ctrl-a x leaves
 #   run COMMAND   one shell command in there
 #
-# The kernel, its modules and busybox come with `apt-get download`, are unpacked under build/nested and never
+# The kernel, its modules, busybox and memtest86+ come with `apt-get download`, are unpacked under build/nested and never
 # installed. NESTED_KVM_KO is a kvm.ko in place of the kernel's own, NESTED_BED a directory for this run, so that several can
 # go at once; `package` only says which kernel it is. Status 77 with a last line that says why: it cannot run here.
 set -u -o pipefail
@@ -21,7 +21,7 @@ store=$build/nested # what has been downloaded, for every run
 bed=${NESTED_BED:-$store}
 cpus=${NESTED_CPUS:-2}
 memory=${NESTED_MEMORY:-2G}
-seconds=${NESTED_SECONDS:-900}
+seconds=${NESTED_SECONDS:-1500}
 
 skip() {
 	echo "$*"
@@ -60,6 +60,7 @@ fetch() {
 	fi
 	download "$1"
 	download busybox-static
+	(download memtest86+) >/dev/null || true # its rows say so where it is not there
 	echo "$1" >"$store/kernel"
 	exec 8>&-
 }
@@ -133,6 +134,7 @@ prepare() {
 	done
 	[ ! -d /usr/share/seabios ] || cp -r --parents /usr/share/seabios "$bed/initramfs/"
 	cp "$bed/vmlinuz" "$bed/guest.gz" "$bed/initramfs/hotreg/"
+	cp "$root/boot/"memtest86+{x64,ia32}.bin "$bed/initramfs/hotreg/" 2>/dev/null
 }
 
 file_is_program() {

@@ -52,6 +52,11 @@ row 'mem' run $script --mem 900G
 row 'cpus' run $script --cpus 9
 row 'cpus' run $script --cpus 0
 row 'cpu' run --cpu pentium
+row 'did you mean Haswell' run --cpu-model hasswell --kernel "$dir/ok.script"
+row 'no feature .frob' run --cpu-model host,+frob --kernel "$dir/ok.script"
+row 'host,|no processor' run $script --cpu-model host
+row 'local APICs' run --cpu kvm --cpus 2 --cpu-model 486 --kernel "$dir/ok.script"
+row 'cpu-models takes' cpu-models nonsense
 row 'accel' run $script --accel maybe
 row 'kernel tier|on=kernel' run $script --accel on=kernel
 row 'prog' run $script --prog hpet

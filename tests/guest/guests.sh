@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # guests.sh TEST [CPU] [ACCEL]: one test with a guest. TEST is seabios, grub, vga, regbench, smp, page, page-smp, loaded, resets, fabric,
-# intr, paging, paging_pae, v86, cpuid or wrong-program; CPU kvm or soft; ACCEL off, on or check. Status 0, or 77 with a last line that says why
+# intr, paging, paging_pae, v86, pic, sipi, cpuid or wrong-program; CPU kvm or soft; ACCEL off, on or check. Status 0, or 77 with a last line that says why
 # it is skipped. Called from tests/list.txt; HOTREG and BUILD (default build) can be set.
 set -u
 test=$1
@@ -177,6 +177,25 @@ intr | paging | paging_pae | v86)
 	run --kernel "$build/guest/$test.elf" --append "tcg=${NESTED:-0}" --serial none --debugcon "$dir/debugcon.txt" --timeout 60
 	want_status 1
 	want "$dir/debugcon.txt" "$test: ok"
+	want_answers
+	;;
+sipi)
+	# CPUS is the number of vCPUs, 4 when it is not set.
+	"$hotreg" doctor | grep -q "split irqchip *works" || skip "needs a split irqchip, which this KVM does not have"
+	run --cpus "${CPUS:-4}" --kernel "$build/guest/sipi.elf" --append "cpus=${CPUS:-4}" --serial none \
+		--debugcon "$dir/debugcon.txt" --timeout 120
+	want_status 1
+	want "$dir/debugcon.txt" "sipi: ok"
+	want_answers
+	;;
+pic)
+	# MODEL is a CPU model: one without an APIC has the PIC alone, one with an APIC has it behind LINT0.
+	if [ "$cpu" = kvm ]; then
+		"$hotreg" doctor | grep -q "INT n, protected *works" || skip "needs INT n, protected, which this KVM does not do"
+	fi
+	run --testdev ${MODEL:+--cpu-model "$MODEL"} --kernel "$build/guest/pic.elf" --serial none --debugcon "$dir/debugcon.txt" --timeout 60
+	want_status 1
+	want "$dir/debugcon.txt" "pic: ok"
 	want_answers
 	;;
 cpuid)

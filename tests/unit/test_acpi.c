@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "devices/acpi.h"
+#include "devices/aml.h"
 
 #define BASE 0xf1000u
 #define AREA 0xf0000u
@@ -514,6 +515,17 @@ static void test_compiler(void **state)
 	remove_dir();
 }
 
+static void squeeze(char *text)
+{
+	char *to = text;
+
+	for (const char *from = text; *from; from++) {
+		if (!strchr(" \n\t", *from))
+			*to++ = *from;
+	}
+	*to = '\0';
+}
+
 /* The words of the disassembly, against the machine: what a person would read. */
 static void test_disassembly(void **state)
 {
@@ -554,9 +566,38 @@ static void test_disassembly(void **state)
 	has(text, "0x03F8,             // Range Minimum");
 	has(text, "OperationRegion (PIRQ, PCI_Config, 0x60, 0x04)");
 	has(text, "Name (\\_S5, Package (0x04)");
+	/* who is wired where: each slot's INTA# is one PIRQ on from that of the slot before, slot 1's is the SCI */
+	squeeze(text);
+	has(text, "Package(0x04){0x0001FFFF,Zero,Zero,0x09}");
+	has(text, "Package(0x04){0x0001FFFF,One,LNKB,Zero}");
+	has(text, "Package(0x04){0x0002FFFF,Zero,LNKB,Zero}");
+	has(text, "Package(0x04){0x0003FFFF,Zero,LNKC,Zero}");
+	has(text, "Package(0x04){0x0003FFFF,0x03,LNKB,Zero}");
+	has(text, "Package(0x04){0x001FFFFF,0x02,LNKA,Zero}");
 	free(text);
 	remove_dir();
 }
+
+/* Runs commands of acpiexec; what the last one gives. */
+static void execute(const char *commands, const char *want)
+{
+	char line[300], *text, *last;
+	size_t bytes;
+
+	snprintf(line, sizeof(line), "acpiexec -b '%s' table.dat", commands);
+	run(line, "x.log");
+	text = read_text("x.log", &bytes);
+	assert_null(strstr(text, "Error"));
+	last = text;
+	for (char *p = text; (p = strstr(p, "Evaluating ")); p++)
+		last = p;
+	has(last, want);
+	free(text);
+}
+
+#define SET_C                                                                                                          \
+	"evaluate \\_SB.LNKC._DIS; "                                                                                   \
+	"evaluate \\_SB.LNKC._SRS (89 0e 00 09 03 0b 00 00 00 0a 00 00 00 0b 00 00 00 79 00); "
 
 /* acpiexec has memory of its own behind the PIIX's registers, 0 at first: routed, to interrupt 0. */
 static void test_methods(void **state)
@@ -574,30 +615,56 @@ static void test_methods(void **state)
 	text = read_text("x.log", &bytes);
 	has(text, "[Integer] = 000000000000000B");
 	free(text);
-	run("acpiexec -b 'evaluate \\_SB.LNKB._DIS; evaluate \\_SB.LNKB._STA; evaluate \\_SB.LNKB._CRS; evaluate "
-	    "\\_SB.LNKA._STA' "
-	    "table.dat",
-		"x.log");
-	text = read_text("x.log", &bytes);
-	has(text, "[Integer] = 0000000000000009");
-	has(text, "[Integer] = 000000000000000B"); /* the other link is still on */
-	has(text, "89 06 00 09 01 00 00 00 00 79 00");
-	free(text);
-	/* _SRS with what _PRS has: its first interrupt, 5 */
-	run("acpiexec -b 'evaluate \\_SB.LNKC._DIS; evaluate \\_SB.LNKC._SRS (89 0e 00 09 03 0b 00 00 00 0a 00 00 00 "
-	    "0b 00 00 "
-	    "00 79 00); evaluate \\_SB.LNKC._CRS; evaluate \\_SB.LNKC._STA' table.dat",
-		"x.log");
-	text = read_text("x.log", &bytes);
-	has(text, "89 06 00 09 01 0B 00 00 00 79 00");
-	has(text, "[Integer] = 000000000000000B");
-	assert_null(strstr(text, "Error"));
-	free(text);
+	/* [82371SB] PIRQRC: bit 7 takes the route away, in the register of this link only */
+	execute("evaluate \\_SB.LNKB._DIS; evaluate \\_SB.PCI0.ISA.PRQB", "[Integer] = 0000000000000080");
+	execute("evaluate \\_SB.LNKB._DIS; evaluate \\_SB.PCI0.ISA.PRQC", "[Integer] = 0000000000000000");
+	execute("evaluate \\_SB.LNKB._DIS; evaluate \\_SB.LNKB._STA", "[Integer] = 0000000000000009");
+	execute("evaluate \\_SB.LNKB._DIS; evaluate \\_SB.LNKA._STA", "[Integer] = 000000000000000B");
+	execute("evaluate \\_SB.LNKB._DIS; evaluate \\_SB.LNKB._CRS", "89 06 00 09 01 00 00 00 00 79 00");
+	/* _SRS with a list: its first interrupt, 11 */
+	execute(SET_C "evaluate \\_SB.PCI0.ISA.PRQC", "[Integer] = 000000000000000B");
+	execute(SET_C "evaluate \\_SB.LNKC._CRS", "89 06 00 09 01 0B 00 00 00 79 00");
+	execute(SET_C "evaluate \\_SB.LNKC._STA", "[Integer] = 000000000000000B");
 	run("acpiexec -b 'evaluate \\_S5' table.dat", "x.log");
 	text = read_text("x.log", &bytes);
 	has(text, "Contains 4 Elements");
 	free(text);
 	remove_dir();
+}
+
+/* 20.2.4: a length counts itself; bits 6 and 7 of its first byte say how many bytes follow. */
+static void test_package_lengths(void **state)
+{
+	static uint8_t bytes[0x1200], filler[0x1100];
+
+	(void)state;
+	for (size_t body = 6; body < sizeof(filler); body++) {
+		struct aml a = {.bytes = bytes, .room = sizeof(bytes)};
+		size_t opened = aml_scope(&a, "\\_SB"), more, len;
+
+		aml_raw(&a, filler, body - 5);
+		aml_close(&a, opened);
+		assert_false(a.is_full);
+		assert_int_equal(bytes[0], 0x10);
+		more = bytes[1] >> 6;
+		len = more ? bytes[1] & 0x0f : bytes[1] & 0x3f;
+		for (size_t i = 0; i < more; i++)
+			len |= (size_t)bytes[2 + i] << (4 + 8 * i);
+		assert_int_equal(1 + len, a.len);
+		assert_int_equal(1 + 1 + more + body, a.len);
+		assert_memory_equal(bytes + 2 + more, "\\_SB_", 5);
+	}
+	for (size_t room = 0; room < 12; room++) { /* too small: noted, and nothing behind it is written */
+		struct aml a = {.bytes = bytes, .room = room};
+		size_t opened;
+
+		memset(bytes, 0xee, 16);
+		opened = aml_scope(&a, "\\_SB");
+		aml_int(&a, 0x12345678);
+		aml_close(&a, opened);
+		assert_int_equal(a.is_full, room < 1 + 1 + 5 + 5);
+		assert_int_equal(bytes[room], 0xee);
+	}
 }
 
 int main(void)
@@ -607,6 +674,7 @@ int main(void)
 		cmocka_unit_test(test_same_shape),
 		cmocka_unit_test(test_mptable),
 		cmocka_unit_test(test_loader),
+		cmocka_unit_test(test_package_lengths),
 		cmocka_unit_test(test_compiler),
 		cmocka_unit_test(test_disassembly),
 		cmocka_unit_test(test_methods),

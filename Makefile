@@ -66,7 +66,7 @@ UNIT_TESTS += test_ioapic test_irq_route test_lockdebug test_kvm_apic
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_options test_trace test_vm test_vm_threads test_chardev test_stats
 UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_doorbell test_kernel_load test_model_holds
 UNIT_TESTS += test_control test_ctl test_pause test_qmp test_qmp_live
-UNIT_TESTS += test_page_image test_page_tier
+UNIT_TESTS += test_page_image test_page_tier test_page_probe
 UNIT_TESTS += test_platform_prog test_deferred test_kvm_deferred
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz test_verify_kernel test_verify_limits
 UNIT_TESTS += test_i8254 test_i8254_latch test_hpet test_piix4_pm test_mc146818 test_mc146818_calendar test_timer_programs test_timer_threads test_pm_ticks
@@ -209,7 +209,7 @@ $(BUILD)/tests/unit/lockdebug.o: vmm/lockdebug.c
 
 # KVM: the tests stand between hotreg and the kernel, to play other ones.
 $(BUILD)/tests/unit/test_cpu_kvm $(BUILD)/tests/unit/test_kvm_deferred $(BUILD)/tests/unit/test_kvm_apic: LDFLAGS += -Wl,--wrap=ioctl
-$(BUILD)/tests/unit/test_kvm_probe: LDFLAGS += -Wl,--wrap=ioctl,--wrap=open,--wrap=mmap
+$(BUILD)/tests/unit/test_kvm_probe $(BUILD)/tests/unit/test_page_probe: LDFLAGS += -Wl,--wrap=ioctl,--wrap=open,--wrap=mmap
 
 # What the test device asks of the kernel.
 $(BUILD)/tests/unit/test_testdev: LDFLAGS += -Wl,--wrap=mprotect

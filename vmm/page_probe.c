@@ -163,15 +163,15 @@ static const struct {
 	uint32_t at, bytes;
 	uint64_t before, written;
 } writes[] = {
-	{"1-byte write", 0x10, 1, 0xff, 0x11},
-	{"2-byte write", 0x20, 2, 0xffff, 0x2222},
-	{"4-byte write", 0x30, 4, 0xffffffff, 0x33333333},
-	{"8-byte write", 0x40, 8, ~0ull, 0x4444444455555555},
-	{"lock inc", 0x50, 4, 5, 6},
-	{"lock xadd", 0x58, 4, 7, 9},
-	{"xchg", 0x60, 4, 0x0a, 0x0b},
-	{"lock cmpxchg", 0x68, 4, 0x0c, 0x0d},
-	{"8-byte lock add", 0x70, 8, 0xffffffff, 0x100000000},
+	{"a 1-byte write", 0x10, 1, 0xff, 0x11},
+	{"a 2-byte write", 0x20, 2, 0xffff, 0x2222},
+	{"a 4-byte write", 0x30, 4, 0xffffffff, 0x33333333},
+	{"an 8-byte write", 0x40, 8, ~0ull, 0x4444444455555555},
+	{"a lock inc", 0x50, 4, 5, 6},
+	{"a lock xadd", 0x58, 4, 7, 9},
+	{"an xchg", 0x60, 4, 0x0a, 0x0b},
+	{"a lock cmpxchg", 0x68, 4, 0x0c, 0x0d},
+	{"an 8-byte lock add", 0x70, 8, 0xffffffff, 0x100000000},
 };
 #define WRITES (sizeof(writes) / sizeof(writes[0]))
 
@@ -354,7 +354,7 @@ static bool test_writes(struct rig *rig)
 	if (!set_regs(rig, page_guest_writes))
 		return fail(rig, "cannot start the test");
 	for (unsigned i = 0; i < WRITES; i++) {
-		snprintf(text, sizeof(text), "a %s does not leave the guest as a write", writes[i].name);
+		snprintf(text, sizeof(text), "%s does not leave the guest as a write", writes[i].name);
 		if (!run(rig))
 			return false;
 		if (r->exit_reason != KVM_EXIT_MMIO || !r->mmio.is_write ||

@@ -34,6 +34,20 @@ void page_wake(struct page_tier *tier)
 
 /* ---- the slot -------------------------------------------------------------------------------- */
 
+/* A change of the slot, host NULL: away. slot_lock held. */
+static int change_slot(struct tier_page *page, void *host)
+{
+	struct vm *vm = page->tier->vm;
+	const uint64_t start_ns = page_now();
+	const int rc = vm->cpu_ops->show_page(vm, page->index, page->mapped_gpa, host, page->mapped_bytes);
+	const uint64_t ns = page_now() - start_ns;
+
+	page->slot_ns += ns;
+	if (ns > page->slot_max_ns)
+		page->slot_max_ns = ns;
+	return rc;
+}
+
 /* Takes the page out of the guest's sight, if it is there. Any lock but slot_lock may be held. */
 static void unmap(struct tier_page *page)
 {
@@ -42,7 +56,7 @@ static void unmap(struct tier_page *page)
 
 	pthread_mutex_lock(&page->slot_lock);
 	if (page->is_mapped) {
-		rc = vm->cpu_ops->show_page(vm, page->index, page->mapped_gpa, NULL, page->mapped_bytes);
+		rc = change_slot(page, NULL);
 		page->is_mapped = false;
 		page->mapped_ns += page_now() - page->mapped_since_ns;
 	}
@@ -54,15 +68,13 @@ static void unmap(struct tier_page *page)
 /* False: KVM does not take it, or it must go already. */
 static bool map(struct tier_page *page, struct page_image *image)
 {
-	struct vm *vm = page->tier->vm;
 	bool is_mapped;
 
 	pthread_mutex_lock(&page->slot_lock);
 	page->mapped_gpa = page_image_gpa(image);
 	page->mapped_bytes = page_image_bytes(image);
 	/* one who says so from here on finds it mapped, and takes it away */
-	if (!atomic_load(&page->must_go) && vm->cpu_ops->show_page(vm, page->index, page->mapped_gpa,
-						    page_image_guest(image), page->mapped_bytes) == 0) {
+	if (!atomic_load(&page->must_go) && change_slot(page, page_image_guest(image)) == 0) {
 		page->is_mapped = true;
 		page->mapped_since_ns = page_now();
 		page->maps++;
@@ -494,21 +506,24 @@ void page_tier_fault(struct page_tier *tier, enum page_fault fault)
 
 static json_t *describe(struct tier_page *page)
 {
-	uint64_t mapped_ns;
+	uint64_t mapped_ns, slot_ns, slot_max_ns;
 	bool is_mapped;
 
 	pthread_mutex_lock(&page->slot_lock);
+	slot_ns = page->slot_ns;
+	slot_max_ns = page->slot_max_ns;
 	is_mapped = page->is_mapped;
 	mapped_ns = page->mapped_ns + (is_mapped ? page_now() - page->mapped_since_ns : 0);
 	pthread_mutex_unlock(&page->slot_lock);
-	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "range", page->range->name, "state",
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "range", page->range->name, "state",
 		page->refused ? "refused"
 		: is_mapped   ? "mapped"
 		: page->is_up ? "shadow"
 			      : "unmapped",
 		"reason", page->refused ? page->refused : "", "mapped_ns", (json_int_t)mapped_ns, "maps",
 		(json_int_t)page->maps, "given_up", (json_int_t)page->given_up, "samples", (json_int_t)page->samples,
-		"samples_with_readers", (json_int_t)page->samples_with_readers);
+		"samples_with_readers", (json_int_t)page->samples_with_readers, "slot_ns", (json_int_t)slot_ns,
+		"slot_max_ns", (json_int_t)slot_max_ns);
 }
 
 json_t *page_tier_json(struct page_tier *tier)

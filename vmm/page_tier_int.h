@@ -48,6 +48,7 @@ struct tier_page {
 	pthread_mutex_t slot_lock;
 	bool is_mapped;
 	uint64_t mapped_since_ns, mapped_gpa, mapped_bytes;
+	uint64_t slot_ns, slot_max_ns; /* that changes of the slot took, all and the longest */
 	/* atomic: its device does not want it shown any more, or its word was given up, since it came */
 	_Atomic bool must_go;
 };

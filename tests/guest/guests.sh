@@ -132,7 +132,7 @@ page | page-smp)
 		[ "$(jq '.page_tier.pages[0].maps' "$dir/stats.json")" = 0 ] || die "a shadow was mapped"
 	fi
 	grep page_hpet: "$dir/debugcon.txt" | head -n 1
-	jq -r '.page_tier | "page: \(.pages[0].maps) turns, mapped for \(.pages[0].mapped_ns / 1000000 | floor) ms, given up \(.pages[0].given_up) times, \(.passes) passes"' "$dir/stats.json"
+	jq -r '.page_tier | "page: \(.pages[0].maps) turns, mapped for \(.pages[0].mapped_ns / 1000000 | floor) ms, given up \(.pages[0].given_up) times, \(.passes) passes, longest change of the slot \(.pages[0].slot_max_ns / 1000 | floor) us"' "$dir/stats.json"
 	;;
 loaded)
 	# the form in which test kernels of other projects are started: a multiboot ELF32 file at 4 MiB, an environment as module

@@ -348,6 +348,8 @@ static int not_here(const struct vm *vm, const char *why, struct accel_err *err)
 {
 	if (vm->opt->page == OPT_PAGE_ON)
 		return err_fail(err, -ENOTSUP, "--page on: %s; leave it out, or see `hotreg doctor`", why);
+	if (!vm->opt->quiet)
+		fprintf(stderr, "hotreg: page: none: %s\n", why);
 	return 0;
 }
 

@@ -334,7 +334,7 @@ CHECK_FUZZ_SECONDS ?= 60
 check-nested: setup-check
 	@$(MAKE) -s --no-print-directory -j2 all tests guests
 	@BUILD=$(BUILD) scripts/nested.sh check
-# The whole matrix of guests, an hour or more; the result goes into docs/testing.md.
+# The whole matrix of guests, hours; the result goes into docs/testing.md.
 .PHONY: check-long
 check-long: setup-check
 	@$(MAKE) -s --no-print-directory -j2 all tests guests
@@ -360,7 +360,7 @@ help:
 	@echo 'make check-nested  hotreg on a stock kernel'\''s KVM inside QEMU (part of make check); nested-shell: a shell there'
 	@echo 'make kernel-tier  builds KVM for the running kernel with the patches of accel/kernel/; loads nothing'
 	@echo 'make check-kernel-tier  programs inside such a KVM, in the nested bed (part of make check)'
-	@echo 'make check-long    the whole matrix of guests in the same bed, an hour or more: whole passes of memtest86+'
+	@echo 'make check-long    the whole matrix of guests in the same bed, hours: a minute of each clock, whole passes of memtest86+'
 	@echo 'make bench      measure, paired with QEMU where it is installed; the figures of docs/performance.md'
 	@echo 'make fuzz       the fuzzers, $(FUZZ_SECONDS) s each (FUZZ_SECONDS=N), then $(EQUIV_ACCESSES) accesses a device (EQUIV_ACCESSES=N)'
 	@echo 'make tests      build the unit tests only; build/tests/unit/test_X runs one'

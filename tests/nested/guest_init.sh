@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # guest_init.sh: the first process of a Linux guest in the nested bed. Says what it finds, then does what do= on the
 # kernel command line says: nothing more, reset (the machine starts again), interrupts (shows them), bench (reads the time
-# by two clock sources, on all vCPUs at once, and turns the power off), or cycle: on the first boot
+# by two clock sources, on all vCPUs at once, and turns the power off), clock (reads the time, for clock.sh), or cycle: on the first boot
 # it reads the time by each clock source and reboots, on the second one it waits for the power button and turns the power
 # off. Otherwise it ends the VM by the debug exit port.
 /bin/busybox --install -s /bin
@@ -58,6 +58,16 @@ case $(cat /proc/cmdline) in
 *do=bench*) bench ;;
 *do=reset*) reboot -f ;;
 *do=interrupts*) cat /proc/interrupts ;;
+*do=clock*) # for as long as ms= says, with the clock that the command line names
+	want=$(sed -n 's/.*clocksource=\([^ ]*\).*/\1/p' /proc/cmdline)
+	for n in $(seq 50); do # the kernel takes some seconds to trust a TSC
+		[ -z "$want" ] || [ "$(cat $clocks/current_clocksource)" = "$want" ] && break
+		echo "$want" >$clocks/current_clocksource
+		sleep 0.2
+	done 2>/dev/null
+	echo "guest: reads $(cat $clocks/current_clocksource)"
+	guest_tool drift "$(sed 's/.* ms=\([0-9]*\).*/\1/' /proc/cmdline)"
+	;;
 *do=cycle*)
 	case $(guest_tool cmos $BOOTS) in
 	0) first_boot ;;

@@ -4,12 +4,14 @@
  *   guest_tool clock MS            asks for the time for MS milliseconds, on each processor at once, by gettimeofday and the monotonic
  *                                  clock in turn, and says how often; status 1 when either ever went back, or was behind what another
  *                                  processor had read before
+ *   guest_tool drift MS            the same, and each 100 ms the monotonic time in a line "stamp NS", for who compares it with the host's
  *   guest_tool sleep MS            sleeps, and says how long that took; status 1 when it was more than twice as long
  *   guest_tool cmos INDEX [VALUE]  writes a byte of CMOS memory, which survives a reset, or prints it
  */
 #include <inttypes.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,21 +57,29 @@ static uint64_t read_clock(struct clocks *all, unsigned which)
 	return now;
 }
 
-static void clock_loop(struct clocks *all, int processor, uint64_t end)
+static void clock_loop(struct clocks *all, int processor, uint64_t end, bool has_stamps)
 {
-	uint64_t calls = 0;
+	uint64_t calls = 0, now = 0, stamp = 0;
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
 	CPU_SET(processor, &set);
 	sched_setaffinity(0, sizeof(set), &set);
-	do
-		read_clock(all, 0), calls += 2;
-	while (read_clock(all, 1) < end);
+	while (now < end) {
+		if (has_stamps && now >= stamp) {
+			now = monotonic_ns();
+			printf("stamp %" PRIu64 "\n", now);
+			fflush(stdout);
+			stamp = now + 100000000;
+		}
+		read_clock(all, 0);
+		now = read_clock(all, 1);
+		calls += 2;
+	}
 	atomic_fetch_add(&all->calls, calls);
 }
 
-static int clock_loops(uint64_t ms)
+static int clock_loops(uint64_t ms, bool has_stamps)
 {
 	struct clocks *all = mmap(NULL, sizeof(*all), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	uint64_t end = monotonic_ns() + ms * 1000000;
@@ -81,12 +91,12 @@ static int clock_loops(uint64_t ms)
 		pid_t pid = fork();
 
 		if (pid == 0) {
-			clock_loop(all, i, end);
+			clock_loop(all, i, end, false);
 			_exit(0);
 		}
 		children += pid > 0;
 	}
-	clock_loop(all, 0, end);
+	clock_loop(all, 0, end, has_stamps);
 	while (children && wait(NULL) > 0)
 		children--;
 	printf("%" PRIu64 " calls in %" PRIu64 " ms, %" PRIu64 " steps back\n", atomic_load(&all->calls), ms,
@@ -122,11 +132,13 @@ static int cmos(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "clock") == 0)
-		return clock_loops(strtoull(argv[2], NULL, 0));
+		return clock_loops(strtoull(argv[2], NULL, 0), false);
+	if (argc == 3 && strcmp(argv[1], "drift") == 0)
+		return clock_loops(strtoull(argv[2], NULL, 0), true);
 	if (argc == 3 && strcmp(argv[1], "sleep") == 0)
 		return sleep_once(strtoull(argv[2], NULL, 0));
 	if (argc >= 3 && strcmp(argv[1], "cmos") == 0)
 		return cmos(argc - 2, argv + 2);
-	fprintf(stderr, "usage: guest_tool clock MS | sleep MS | cmos INDEX [VALUE]\n");
+	fprintf(stderr, "usage: guest_tool clock MS | drift MS | sleep MS | cmos INDEX [VALUE]\n");
 	return 2;
 }

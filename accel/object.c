@@ -31,6 +31,8 @@ struct accel_object {
 	atomic_uint refs;
 	/* constant after open */
 	char *name;
+	void *image;
+	size_t image_bytes;
 	char *strings; /* of .BTF: file names and source lines */
 	uint32_t strings_size;
 	char *layout;
@@ -53,6 +55,7 @@ static void object_free(struct accel_object *obj)
 		free(obj->maps[i].initial);
 	free(obj->progs);
 	free(obj->layout);
+	free(obj->image);
 	free(obj->strings);
 	free(obj->name);
 	free(obj);
@@ -280,23 +283,32 @@ static int check_against_libbpf(const struct accel_object *obj, struct bpf_objec
 }
 
 /*
- * libbpf prints to stderr what our messages say better. Its print function belongs to the whole
- * process, so it is put back at once; and the lock does too, since of two opens at the same time
- * the one that began later would otherwise put back the other's `quiet`, for good.
+ * Of two opens at the same time the one that began later would otherwise put back the other's `quiet`, for good.
  */
+static pthread_mutex_t mute_lock = PTHREAD_MUTEX_INITIALIZER;
+
+libbpf_print_fn_t object_mute_libbpf(void)
+{
+	pthread_mutex_lock(&mute_lock);
+	return libbpf_set_print(quiet);
+}
+
+void object_unmute_libbpf(libbpf_print_fn_t old)
+{
+	libbpf_set_print(old);
+	pthread_mutex_unlock(&mute_lock);
+}
+
 static long open_quietly(const void *image, size_t size, struct bpf_object **out)
 {
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "hotreg");
 	libbpf_print_fn_t old;
 	long open_error;
 
-	pthread_mutex_lock(&lock);
-	old = libbpf_set_print(quiet);
+	old = object_mute_libbpf();
 	*out = bpf_object__open_mem(image, size, &opts);
 	open_error = libbpf_get_error(*out);
-	libbpf_set_print(old);
-	pthread_mutex_unlock(&lock);
+	object_unmute_libbpf(old);
 	return open_error;
 }
 
@@ -380,11 +392,13 @@ int accel_object_open_judged(const char *name, const void *image, size_t size,
 		rc = judge_all(obj, judge, err);
 out:
 	free(l);
-	free(copy);
 	if (!rc) {
+		obj->image = copy;
+		obj->image_bytes = size;
 		*out = obj;
 		return 0;
 	}
+	free(copy);
 	if (obj)
 		object_free(obj);
 	return with_name(err, name, rc);
@@ -460,6 +474,12 @@ void accel_object_put(struct accel_object *obj)
 const char *accel_object_name(const struct accel_object *obj)
 {
 	return obj->name;
+}
+
+const void *accel_object_image(const struct accel_object *obj, size_t *bytes)
+{
+	*bytes = obj->image_bytes;
+	return obj->image;
 }
 
 const struct prog *accel_object_prog(const struct accel_object *obj, unsigned index)

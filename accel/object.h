@@ -7,12 +7,23 @@
 #ifndef ACCEL_OBJECT_H
 #define ACCEL_OBJECT_H
 
+#include <bpf/libbpf.h>
+
 #include "accel/prog.h"
 
 /* One more reference; accel_object_put() drops it. Any thread. Returns obj. */
 struct accel_object *accel_object_get(struct accel_object *obj);
 
 const char *accel_object_name(const struct accel_object *obj);
+/* The file's bytes, for the kernel tier. */
+const void *accel_object_image(const struct accel_object *obj, size_t *bytes);
+
+/*
+ * libbpf prints to stderr what our messages say better. Its print function belongs to the whole process, so it is put back at
+ * once; between the two other threads wait for the second.
+ */
+libbpf_print_fn_t object_mute_libbpf(void);
+void object_unmute_libbpf(libbpf_print_fn_t old);
 
 /* By index (NULL beyond the end) or by name (NULL: no such program). */
 const struct prog *accel_object_prog(const struct accel_object *obj, unsigned index);

@@ -34,6 +34,7 @@ int accel_page_new(uint32_t version, uint32_t size, struct accel_page **out)
 	page = calloc(1, sizeof(*page));
 	if (!page)
 		return -ENOMEM;
+	page->map_fd = -1;
 	page->version = version;
 	page->size = size;
 	page->mapped_bytes = (size + host - 1) / host * host;
@@ -57,6 +58,8 @@ void accel_page_free(struct accel_page *page)
 	free(page->layout);
 	pthread_mutex_destroy(&page->lock);
 	munmap(page->data, page->mapped_bytes);
+	if (page->map_fd >= 0)
+		close(page->map_fd);
 	free(page);
 }
 

@@ -39,6 +39,7 @@ struct accel_page {
 	size_t mapped_bytes;
 	uint32_t version;
 	uint32_t size; /* bytes of the page variable, its head included */
+	int map_fd;    /* the map whose element the page is (accel/kernel.h), -1: plain memory; set once, under lock */
 	/* lock */
 	pthread_mutex_t lock;
 	char *layout; /* accel_object_layout() that every object must have; NULL: none yet */

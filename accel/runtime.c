@@ -280,6 +280,7 @@ static int attachment_new(struct accel_slot *slot, struct accel_object *obj, con
 		free(att);
 		return ret;
 	}
+	att->name = prog->name;
 	att->is_stateful = prog->effect == ACCEL_STATEFUL;
 	att->batch = batch_of(prog);
 	for (unsigned i = 0; i < accel_object_map_count(obj); i++)

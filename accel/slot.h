@@ -31,6 +31,7 @@ struct attachment {
 	struct accel_hot_prog hot; /* first */
 	struct engine_code *code;
 	struct engine_code *peek_code; /* of the pure program that is asked first, or NULL */
+	const char *name;	       /* of the program, the object's */
 	bool is_stateful;
 	uint32_t batch;		/* elements of a string that run under one hold of the page */
 	struct page_object *po; /* keeps the object and its writable data */

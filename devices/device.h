@@ -181,6 +181,7 @@ struct range {
 	uint64_t base;
 	bool mapped;
 	bool gate_is_open; /* gated zones are there */
+	bool is_in_kernel; /* its program runs in the kernel tier and has its writes: none is deferred */
 };
 
 /*

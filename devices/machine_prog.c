@@ -293,6 +293,7 @@ static int change_all(struct machine *m, const struct machine_select *select, st
 		} else {
 			file_put(before[i].file);
 			free(before[i].prog);
+			bus_program_changed(&m->vm->bus, m->progs[i].range);
 		}
 	}
 	return ret;
@@ -324,8 +325,10 @@ int machine_prog_detach(struct machine *m, const struct machine_select *select, 
 	int ret = check_select(m, select, err);
 
 	for (unsigned i = 0; i < m->prog_count && !ret; i++) {
-		if (is_selected(&m->progs[i], select))
+		if (is_selected(&m->progs[i], select)) {
 			accel_slot_detach(m->progs[i].range->slot);
+			bus_program_changed(&m->vm->bus, m->progs[i].range);
+		}
 	}
 	return ret;
 }
@@ -339,8 +342,11 @@ int machine_prog_attach(struct machine *m, const struct machine_select *select, 
 	for (unsigned i = 0; i < m->prog_count && !ret; i++) {
 		struct machine_prog *p = &m->progs[i];
 
-		if (is_selected(p, select) && !accel_slot_attached(p->range->slot))
+		if (is_selected(p, select) && !accel_slot_attached(p->range->slot)) {
 			ret = accel_slot_attach(p->range->slot, object_of(p), p->prog, err);
+			if (!ret)
+				bus_program_changed(&m->vm->bus, p->range);
+		}
 	}
 	return ret;
 }

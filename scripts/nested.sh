@@ -150,7 +150,7 @@ pack() { # DIRECTORY OUT
 
 # bed KERNEL-WORDS: boots it on this terminal; status 0 when init said so.
 boot() {
-	timeout -k 10 "$seconds" qemu-system-x86_64 -accel tcg -icount shift=2,sleep=off -rtc clock=vm -machine pc -cpu EPYC,svm=on,npt=on -smp "$cpus" -m "$memory" \
+	timeout -k 10 "$seconds" qemu-system-x86_64 -accel tcg -icount "${NESTED_ICOUNT:-shift=2,sleep=off}" -rtc clock=vm -machine pc -cpu EPYC,svm=on,npt=on -smp "$cpus" -m "$memory" \
 		-nodefaults -display none -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=1 \
 		-kernel "$bed/vmlinuz" -initrd "$bed/initrd.gz" \
 		-append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable $1" "${@:2}"
@@ -170,7 +170,7 @@ check)
 	prepare
 	cp "$list" "$bed/initramfs/hotreg/list.txt"
 	pack "$bed/initramfs" "$bed/initrd.gz"
-	boot "hotreg.do=check" -serial stdio </dev/null 2>"$bed/qemu.log" | tr -d '\r' | tee "$bed/console.log" |
+	boot "hotreg.do=check" -serial stdio </dev/null 2>"$bed/qemu.log" | stdbuf -oL tr -d '\r' | tee "$bed/console.log" |
 		grep --line-buffered -aE '^(-- |   \[  |     |nested: )'
 	line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$bed/console.log") || {
 		tail -n 20 "$bed/console.log" "$bed/qemu.log"
@@ -194,7 +194,7 @@ run)
 	prepare
 	echo "$*" >"$bed/initramfs/hotreg/command"
 	pack "$bed/initramfs" "$bed/initrd.gz"
-	boot "hotreg.do=run" -serial stdio </dev/null 2>"$bed/qemu.log" | tr -d '\r' | tee "$bed/console.log" | sed -n '/^nested: begin$/,/^nested: end /p' |
+	boot "hotreg.do=run" -serial stdio </dev/null 2>"$bed/qemu.log" | stdbuf -oL tr -d '\r' | tee "$bed/console.log" | sed -n '/^nested: begin$/,/^nested: end /p' |
 		grep -av '^nested: begin$' | grep -av '^nested: end '
 	status=$(sed -n 's/^nested: end \([0-9]*\)$/\1/p' "$bed/console.log")
 	[ -n "$status" ] || { tail -n 20 "$bed/console.log"; die "the bed ended before the command did"; }

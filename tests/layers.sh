@@ -17,6 +17,8 @@ found=$(grep -lE '"accel/hot\.h"' vmm/*.[ch] devices/*.[ch] | grep -vx 'vmm/bus\
 # ...and for the page tier tier.h.
 found=$(grep -lE '"accel/tier\.h"' vmm/*.[ch] devices/*.[ch] | grep -vx 'vmm/page_[a-z]*\.c' || true)
 [ -z "$found" ] || { echo "only vmm/page_*.c includes accel/tier.h: $found"; bad=1; }
+found=$(grep -lE '"accel/kernel\.h"' vmm/*.[ch] devices/*.[ch] | grep -vE '^vmm/(kvm_tier|doctor)\.c$' || true)
+[ -z "$found" ] || { echo "only vmm/kvm_tier.c and vmm/doctor.c include accel/kernel.h: $found"; bad=1; }
 # A quoted include names its folder, so that the rule above sees every one.
 bare=$(grep -nE '#[[:space:]]*include[[:space:]]*"[^/"]+"' bpf/*.[ch] accel/*.[ch] vmm/*.[ch] devices/*.[ch] || true)
 [ -z "$bare" ] || { echo "includes without a folder:"; echo "$bare"; bad=1; }

@@ -71,6 +71,33 @@ static unsigned owner(const struct bus *bus, enum io_bus which, uint64_t addr)
 	return 0;
 }
 
+const struct range *bus_owner(const struct bus *bus, enum io_bus which, uint64_t addr)
+{
+	return bus->ranges[owner(bus, which, addr)];
+}
+
+/* lock held */
+static void tell_programs(struct bus *bus, const struct range *range)
+{
+	if (bus->programs_changed)
+		bus->programs_changed(bus->programs_opaque, range);
+}
+
+void bus_set_program_watcher(struct bus *bus, void (*changed)(void *opaque, const struct range *range), void *opaque)
+{
+	pthread_mutex_lock(&bus->lock);
+	bus->programs_changed = changed;
+	bus->programs_opaque = opaque;
+	pthread_mutex_unlock(&bus->lock);
+}
+
+void bus_program_changed(struct bus *bus, const struct range *range)
+{
+	pthread_mutex_lock(&bus->lock);
+	tell_programs(bus, range);
+	pthread_mutex_unlock(&bus->lock);
+}
+
 /* Brings the port table up to date over [first, last]. lock held. */
 static void update_ports(struct bus *bus, uint64_t first, uint64_t last)
 {
@@ -205,6 +232,11 @@ static void update_zones(struct bus *bus)
 		bus->zones_changed(bus->zones_opaque, zones, bus_zones(bus, zones));
 }
 
+void bus_update_zones(struct bus *bus)
+{
+	update_zones(bus);
+}
+
 void bus_set_zone_watcher(
 	struct bus *bus, void (*changed)(void *opaque, const struct bus_zone *zones, unsigned count), void *opaque)
 {
@@ -221,6 +253,7 @@ void bus_set_mode(struct bus *bus, enum accel_mode mode)
 	bus->mode = mode;
 	update_all_hot(bus);
 	update_zones(bus);
+	tell_programs(bus, NULL);
 	pthread_mutex_unlock(&bus->lock);
 }
 
@@ -230,6 +263,7 @@ void bus_set_watchers(struct bus *bus, struct trace *trace, struct stats *stats)
 	bus->trace = trace;
 	bus->stats = stats;
 	update_all_hot(bus);
+	tell_programs(bus, NULL);
 	pthread_mutex_unlock(&bus->lock);
 }
 
@@ -255,6 +289,7 @@ static void place(struct bus *bus, struct range *range, bool mapped, uint64_t ba
 			update_ports(bus, base, range_last(range));
 	}
 	update_zones(bus);
+	tell_programs(bus, NULL);
 }
 
 /* A FIFO's data port stores nothing plainly. */

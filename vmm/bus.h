@@ -88,6 +88,8 @@ struct bus {
 	pthread_mutex_t lock;
 	void (*zones_changed)(void *opaque, const struct bus_zone *zones, unsigned count); /* NULL: nobody asks */
 	void *zones_opaque;
+	void (*programs_changed)(void *opaque, const struct range *range); /* NULL: nobody asks */
+	void *programs_opaque;
 };
 
 int bus_init(struct bus *bus, struct clock *clock, enum accel_mode mode);
@@ -111,6 +113,16 @@ void bus_open_gate(struct bus *bus, struct range *range, bool open);
 struct range *bus_find(struct bus *bus, enum io_bus which, uint64_t addr);
 /* By name; NULL when there is none. */
 struct range *bus_find_name(struct bus *bus, const char *name);
+
+/*
+ * From now on changed(opaque, range) is called when another program is attached to the range, or none; with NULL when ranges
+ * have moved, or the mode or the watchers have changed. bus.lock held, maybe a device lock too. NULL: nobody.
+ */
+void bus_set_program_watcher(struct bus *bus, void (*changed)(void *opaque, const struct range *range), void *opaque);
+/* What is attached to the range's slot has been changed. No lock held. */
+void bus_program_changed(struct bus *bus, const struct range *range);
+/* The latest range that is mapped over addr; NULL for none. bus.lock held. */
+const struct range *bus_owner(const struct bus *bus, enum io_bus which, uint64_t addr);
 
 /* Where its programs attach; NULL: nowhere. No vCPU runs. */
 void bus_set_slot(struct bus *bus, struct range *range, struct accel_slot *slot);

@@ -27,7 +27,7 @@ unsigned bus_zones(const struct bus *bus, struct bus_zone *out)
 		return 0;
 	for (unsigned i = 1; i <= bus->range_count; i++) {
 		const struct range *r = bus->ranges[i];
-		const struct range_zone *z = r->mapped ? r->deferred : NULL;
+		const struct range_zone *z = r->mapped && !r->is_in_kernel ? r->deferred : NULL;
 
 		for (; z && z->len && count < BUS_MAX_ZONES; z++) {
 			struct bus_zone zone = {.bus = r->bus, .addr = r->base + z->offset, .len = z->len};

@@ -28,6 +28,9 @@ struct bus_zone {
 void bus_set_zone_watcher(
 	struct bus *bus, void (*changed)(void *opaque, const struct bus_zone *zones, unsigned count), void *opaque);
 
+/* The list may have changed by range.is_in_kernel. bus.lock held. */
+void bus_update_zones(struct bus *bus);
+
 /* The list, for bus.c and tests: at most BUS_MAX_ZONES, their number returned. bus.lock held. */
 unsigned bus_zones(const struct bus *bus, struct bus_zone *out);
 

@@ -61,6 +61,11 @@ struct cpu_ops {
 	int (*get_regs)(struct cpu *cpu, struct cpu_regs *regs);
 	int (*set_regs)(struct cpu *cpu, const struct cpu_regs *regs);
 	/*
+	 * Optional: the kernel tier, into vm->tier, when the machine stands and before run(). -ENOTSUP with the reason, as
+	 * part of a sentence, when there is none.
+	 */
+	int (*start_tier)(struct vm *vm, struct accel_err *err);
+	/*
 	 * Optional: keep the time that the vCPU itself knows (time stamp counter, local APIC) from
 	 * pause to resume. The vCPU is not in run(); a reset in between is not undone by resume.
 	 */

@@ -29,6 +29,7 @@
 #include "vmm/kvm_cpuid.h"
 #include "vmm/kvm_deferred.h"
 #include "vmm/kvm_state.h"
+#include "vmm/kvm_tier.h"
 #include "vmm/options.h"
 #include "vmm/text.h"
 #include "vmm/vm.h"
@@ -294,12 +295,21 @@ fail:
 	return rc;
 }
 
+static int kvm_start_tier(struct vm *vm, struct accel_err *err)
+{
+	const struct kvm_vm *kv = vm->backend;
+
+	return kvm_tier_start(vm, kv->kvm_fd, kv->vm_fd, &vm->tier, err);
+}
+
 static void kvm_destroy(struct cpu *cpu)
 {
 	struct kvm_cpu *kc = (struct kvm_cpu *)cpu;
 
 	if (!kc)
 		return;
+	kvm_tier_stop(cpu->vm->tier);
+	cpu->vm->tier = NULL;
 	if (kc->has_ring)
 		kvm_deferred_stop(&((struct kvm_vm *)cpu->vm->backend)->deferred, cpu->vm);
 	kvm_power_on_free(&kc->power_on);
@@ -640,6 +650,7 @@ const struct cpu_ops cpu_kvm_ops = {
 	.teardown = kvm_teardown,
 	.create = kvm_create,
 	.destroy = kvm_destroy,
+	.start_tier = kvm_start_tier,
 	.run = kvm_run_cpu,
 	.kick = kvm_kick,
 	.get_regs = kvm_op_get_regs,

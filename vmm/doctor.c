@@ -20,6 +20,7 @@
 
 #include "vmm/boot.h"
 #include "vmm/kvm_state.h"
+#include "vmm/kvm_tier.h"
 #include "vmm/options.h"
 #include "vmm/page_host.h"
 #include "vmm/vm.h"
@@ -243,11 +244,24 @@ static void line_bios(void)
 		line("VGA BIOS", "%s, %lld KiB", OPT_VGA_BIOS, (long long)st.st_size / 1024);
 }
 
+/* Whether programs can run inside this KVM. */
+static bool line_tier(void)
+{
+	struct accel_err err = {""};
+	int kvm_fd = kvm_open(&err);
+	const char *missing = kvm_fd < 0 ? "/dev/kvm does not open" : kvm_tier_missing(kvm_fd);
+
+	if (kvm_fd >= 0)
+		close(kvm_fd);
+	line("kernel tier", missing ? "no: %s" : "works", missing);
+	return !missing;
+}
+
 int doctor_run(void)
 {
 	char why[256], reason[256] = "";
 	struct kvm_probe probe;
-	bool soft, kvm;
+	bool soft, kvm, has_tier;
 
 	kvm_probe(&probe);
 	lines_kvm(&probe);
@@ -255,12 +269,12 @@ int doctor_run(void)
 	line_test("software CPU", soft, reason, "please report this");
 	line_bios();
 	line_bpf();
-	line("kernel tier", "no: not in this version; programs run in hotreg itself (--accel on=vmm)");
+	has_tier = line_tier();
 	doctor_pick_cpu(&probe, NULL, why, sizeof(why));
 	line("--cpu auto", "picks %s", why);
 	if (!probe.open_error)
 		line("", "(kvm for Linux and kernels that are ELF64 files, and for more than one vCPU)");
-	line("--accel auto", "picks on=vmm");
+	line("--accel auto", has_tier ? "picks on=kernel" : "picks on=vmm");
 	kvm = !probe.open_error && probe.immediate_exit && probe.real_mode;
 	if (!soft && !kvm)
 		line("", "no CPU backend works here: guests cannot run");

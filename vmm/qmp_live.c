@@ -10,6 +10,7 @@
 #include "devices/machine.h"
 #include "vmm/page_tier.h"
 #include "vmm/qmp.h"
+#include "vmm/kvm_tier.h"
 #include "vmm/text.h"
 #include "vmm/stats.h"
 #include "vmm/vm.h"
@@ -103,27 +104,31 @@ static int stats(struct qmp_call *call)
 
 /* ---- programs -------------------------------------------------------------------------------- */
 
-static json_t *prog_entry(const struct machine *machine, unsigned index)
+/* Counters are those of both tiers. */
+static json_t *prog_entry(const struct vm *vm, unsigned index)
 {
 	struct machine_prog_info info;
 	struct accel_counters counters;
+	struct tier_state tier;
 
-	machine_prog_info(machine, index, &info);
+	machine_prog_info(vm->machine, index, &info);
 	accel_slot_counters(info.range->slot, &counters);
-	return json_pack("{s:s, s:s, s:s, s:o, s:s, s:b, s:b, s:s, s:s, s:b, s:I, s:I, s:I}", "range", info.range->name,
-		"device", info.range->dev->name, "bus", info.range->bus == IO_PIO ? "pio" : "mmio", "object",
-		qmp_text(info.object), "program", info.prog, "replaced", info.is_replaced, "attached", info.is_attached,
-		"allows", info.allow == ACCEL_PURE ? "pure" : "stateful", "effect",
+	kvm_tier_look(vm->tier, info.range, &tier);
+	return json_pack("{s:s, s:s, s:s, s:o, s:s, s:b, s:b, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I}", "range",
+		info.range->name, "device", info.range->dev->name, "bus", info.range->bus == IO_PIO ? "pio" : "mmio",
+		"object", qmp_text(info.object), "program", info.prog, "replaced", info.is_replaced, "attached",
+		info.is_attached, "tier", tier.is_inside ? "kernel" : "vmm", "not-kernel", tier.why_not, "allows",
+		info.allow == ACCEL_PURE ? "pure" : "stateful", "effect",
 		info.judged.effect == ACCEL_STATEFUL ? "stateful" : "pure", "reads-time", info.judged.reads_time,
-		"instructions", (json_int_t)info.judged.insns, "answered", (json_int_t)counters.answered, "punted",
-		(json_int_t)counters.punted);
+		"instructions", (json_int_t)info.judged.insns, "answered",
+		(json_int_t)(counters.answered + tier.counters.answered), "punted", (json_int_t)counters.punted);
 }
 
 static int prog_list(struct qmp_call *call)
 {
 	call->ret = json_array();
 	for (unsigned i = 0; i < machine_prog_count(call->vm->machine); i++)
-		json_array_append_new(call->ret, prog_entry(call->vm->machine, i));
+		json_array_append_new(call->ret, prog_entry(call->vm, i));
 	return 0;
 }
 

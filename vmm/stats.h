@@ -19,9 +19,12 @@ struct stats;
 struct range_stats;
 
 /* What the run was, for the head of the report. */
+struct kvm_tier;
+
 struct stats_run {
-	const char *cpu;   /* backend */
-	const char *accel; /* "off", "on" or "check" */
+	struct kvm_tier *tier; /* NULL: there is no kernel tier */
+	const char *cpu;       /* backend */
+	const char *accel;     /* "off", "on" or "check" */
 	unsigned cpus;
 	uint64_t startup_ns; /* process start to the first guest instruction */
 	uint64_t run_ns;     /* first guest instruction to the end */

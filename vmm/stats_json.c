@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/kvm_tier.h"
 #include "vmm/qmp.h"
 #include "vmm/stats_int.h"
 #include "vmm/text.h"
@@ -245,7 +246,24 @@ static json_t *json_next(const struct report *report)
 	return list;
 }
 
-static json_t *json_range(const struct bus *bus, const struct range *range)
+/* The kernel tier's part of a range: none where there is no such tier. */
+static void add_tier(json_t *entry, struct kvm_tier *tier, const struct range *range)
+{
+	struct tier_state state;
+
+	if (!tier)
+		return;
+	kvm_tier_look(tier, range, &state);
+	json_object_set_new(entry, "tier", json_string(state.is_inside ? "kernel" : "vmm"));
+	if (state.why_not[0])
+		json_object_set_new(entry, "not_kernel", qmp_text(state.why_not));
+	json_object_set_new(entry, "kernel",
+		json_pack("{s:I, s:I, s:I, s:I}", "answered", (json_int_t)state.counters.answered, "punted",
+			(json_int_t)state.counters.punted, "retried", (json_int_t)state.counters.retried, "busy",
+			(json_int_t)state.counters.busy));
+}
+
+static json_t *json_range(const struct bus *bus, const struct range *range, struct kvm_tier *tier)
 {
 	bool is_mapped = __atomic_load_n(&range->mapped, __ATOMIC_RELAXED);
 	uint64_t base = __atomic_load_n(&range->base, __ATOMIC_RELAXED);
@@ -265,7 +283,22 @@ static json_t *json_range(const struct bus *bus, const struct range *range)
 	json_object_set_new(entry, "busy", json_integer((json_int_t)c.busy));
 	json_object_set_new(entry, "retried", json_integer((json_int_t)c.retried));
 	json_object_set_new(entry, "punt_reasons", json_reasons(c.why));
+	add_tier(entry, tier, range);
 	return entry;
+}
+
+/* What the kernel tier answered, which the bus never saw. */
+static json_int_t kernel_accesses(const struct bus *bus, struct kvm_tier *tier)
+{
+	json_int_t total = 0;
+
+	for (unsigned i = 1; i <= bus->range_count; i++) {
+		struct tier_state state;
+
+		kvm_tier_look(tier, bus->ranges[i], &state);
+		total += (json_int_t)state.counters.answered;
+	}
+	return total;
 }
 
 static json_int_t total_accesses(const struct stats *stats)
@@ -290,8 +323,9 @@ static json_t *json_head(const struct report *report, const struct bus *bus)
 		"hotreg-stats-1", "cpu", run->cpu, "accel", run->accel, "cpus", (int)run->cpus, "status", run->status,
 		"counting", bus->stats != NULL, "now_ns", (json_int_t)run->now_ns, "startup_ns",
 		(json_int_t)run->startup_ns, "run_ns", (json_int_t)run->run_ns, "exits", (json_int_t)run->exits,
-		"accesses", total_accesses(report->stats), "check", "divergences", (json_int_t)run->divergences,
-		"exit_status", run->has_ended ? json_integer(run->exit_status) : json_null(), "end",
+		"accesses", total_accesses(report->stats) + kernel_accesses(bus, run->tier), "check", "divergences",
+		(json_int_t)run->divergences, "exit_status",
+		run->has_ended ? json_integer(run->exit_status) : json_null(), "end",
 		run->has_ended ? qmp_text(run->reason) : json_null());
 }
 
@@ -305,7 +339,7 @@ json_t *stats_json(const struct stats *stats, const struct bus *bus, const struc
 	for (const struct range_stats *rs = stats->first; rs; rs = rs->next)
 		json_registers(&report, rs, registers);
 	for (unsigned i = 1; i <= bus->range_count; i++)
-		json_array_append_new(ranges, json_range(bus, bus->ranges[i]));
+		json_array_append_new(ranges, json_range(bus, bus->ranges[i], run->tier));
 	json_object_set_new(json, "program_ns", json_ns(report.program_ns));
 	json_object_set_new(json, "next", json_next(&report));
 	json_object_set_new(json, "registers", registers);

@@ -73,6 +73,20 @@ static void print_range(FILE *out, const json_t *range)
 		number_of(range, "retried"));
 }
 
+/* What never came to hotreg; or why a range with a program is not there. */
+static void print_tier(FILE *out, const json_t *range)
+{
+	const json_t *kernel = json_object_get(range, "kernel");
+
+	if (number_of(kernel, "answered") + number_of(kernel, "punted") > 0)
+		fprintf(out,
+			"  %s: in the kernel %lld answered, %lld passed on; page busy %lld; runs thrown away %lld\n",
+			text_of(range, "range"), number_of(kernel, "answered"), number_of(kernel, "punted"),
+			number_of(kernel, "busy"), number_of(kernel, "retried"));
+	if (text_of(range, "not_kernel")[0])
+		fprintf(out, "  %s: not in the kernel: %s\n", text_of(range, "range"), text_of(range, "not_kernel"));
+}
+
 static void print_next(FILE *out, const json_t *next, double run_ns)
 {
 	const json_t *entry;
@@ -143,7 +157,11 @@ void stats_print(const json_t *report, FILE *out)
 		print_row(out, entry, "read");
 		print_row(out, entry, "write");
 	}
-	json_array_foreach(json_object_get(report, "ranges"), i, entry) print_range(out, entry);
+	json_array_foreach(json_object_get(report, "ranges"), i, entry)
+	{
+		print_range(out, entry);
+		print_tier(out, entry);
+	}
 	print_page_tier(out, json_object_get(report, "page_tier"));
 	print_next(out, json_object_get(report, "next"), (double)number_of(report, "run_ns"));
 }

@@ -18,6 +18,7 @@
 #include "vmm/chardev.h"
 #include "vmm/control.h"
 #include "vmm/doctor.h"
+#include "vmm/kvm_tier.h"
 #include "vmm/options.h"
 #include "vmm/page_tier.h"
 #include "vmm/stats.h"
@@ -110,25 +111,16 @@ struct irq_line vm_intr_line(struct vm *vm)
 /* ---- building ------------------------------------------------------------------------------- */
 
 /* What --accel comes to. */
-static int pick_mode(const struct options *opt, enum accel_mode *mode, struct accel_err *err)
+static enum accel_mode pick_mode(const struct options *opt)
 {
 	switch (opt->accel) {
 	case OPT_ACCEL_OFF:
-		*mode = ACCEL_OFF;
-		return 0;
+		return ACCEL_OFF;
 	case OPT_ACCEL_CHECK:
-		*mode = ACCEL_CHECK;
-		return 0;
-	case OPT_ACCEL_ON_KERNEL:
-		err_set(err, "--accel on=kernel: this hotreg cannot run programs inside KVM; use --accel on=vmm");
-		return -ENOTSUP;
-	case OPT_ACCEL_AUTO:
-	case OPT_ACCEL_ON:
-	case OPT_ACCEL_ON_VMM:
-		break;
+		return ACCEL_CHECK;
+	default:
+		return ACCEL_ON;
 	}
-	*mode = ACCEL_ON;
-	return 0;
 }
 
 /* Only asked where it matters, and before any thread is started. */
@@ -160,8 +152,10 @@ static void pick_cpu(struct vm *vm, char *why, size_t why_bytes)
 }
 
 /* What "auto" came to: only once the VM stands, since a refusal is one line. */
-static void tell_choices(const struct vm *vm, const char *cpu_why, bool shows_through)
+static void tell_choices(const struct vm *vm, const char *cpu_why, bool shows_through, const char *no_tier)
 {
+	unsigned inside, of;
+
 	if (vm->opt->quiet)
 		return;
 	if (shows_through)
@@ -169,9 +163,43 @@ static void tell_choices(const struct vm *vm, const char *cpu_why, bool shows_th
 				"doctor`)\n");
 	if (cpu_why[0])
 		fprintf(stderr, "hotreg: cpu: %s\n", cpu_why);
-	if (vm->opt->accel == OPT_ACCEL_AUTO)
-		fprintf(stderr, "hotreg: accel: vmm tier, programs run in the vCPU threads"
-				" (not in the kernel: this hotreg has no kernel tier)\n");
+	if (vm->tier) {
+		kvm_tier_summary(vm->tier, &inside, &of);
+		fprintf(stderr,
+			"hotreg: accel: kernel tier, programs of %u ranges of %u run inside KVM, the others in the "
+			"vCPU threads\n",
+			inside, of);
+	} else if (vm->opt->accel == OPT_ACCEL_AUTO) {
+		fprintf(stderr,
+			"hotreg: accel: vmm tier, programs run in the vCPU threads (not in the kernel: %.200s)\n",
+			no_tier);
+	}
+}
+
+/*
+ * The kernel tier where it is asked for or to be had; no_tier says why there is none. It takes the place of the page tier, whose
+ * pages stay true only while every answer to their registers is hotreg's.
+ */
+static int start_tier(struct vm *vm, struct accel_err *no_tier, struct accel_err *err)
+{
+	const bool must = vm->opt->accel == OPT_ACCEL_ON_KERNEL;
+	int rc;
+
+	if (!must && vm->opt->accel != OPT_ACCEL_AUTO && vm->opt->accel != OPT_ACCEL_ON)
+		return 0;
+	if (!vm->cpu_ops->start_tier)
+		rc = err_fail(no_tier, -ENOTSUP, "the %s CPU has no kernel side", vm->cpu_ops->name);
+	else if (vm->opt->page == OPT_PAGE_ON)
+		rc = err_fail(no_tier, -ENOTSUP, "--page on shows registers that programs there would answer");
+	else
+		rc = vm->cpu_ops->start_tier(vm, no_tier);
+	if (rc && must)
+		return err_fail(err, rc, "--accel on=kernel: %.1000s; use --accel on=vmm", no_tier->text);
+	if (!rc) {
+		page_tier_free(vm->page_tier);
+		vm->page_tier = NULL;
+	}
+	return 0;
 }
 
 static int open_outputs(struct vm *vm, struct accel_err *err)
@@ -214,6 +242,7 @@ static int attach_stats(struct vm *vm, struct accel_err *err)
 /* Everything that stands on the clock, the memory and the bus. vm_destroy() undoes a part of it as well. */
 static int build_machine(struct vm *vm, struct accel_err *err)
 {
+	struct accel_err no_tier = {""};
 	char cpu_why[256] = "";
 	bool shows_through;
 	int rc = 0;
@@ -240,7 +269,9 @@ static int build_machine(struct vm *vm, struct accel_err *err)
 	if (!rc && vm->opt->cpu != OPT_CPU_SCRIPT)
 		rc = boot_load(vm, err);
 	if (!rc)
-		tell_choices(vm, cpu_why, shows_through);
+		rc = start_tier(vm, &no_tier, err);
+	if (!rc)
+		tell_choices(vm, cpu_why, shows_through, no_tier.text);
 	return rc;
 }
 
@@ -254,15 +285,11 @@ static void before_timer(void *opaque)
 
 int vm_create(struct vm *vm, const struct options *opt, struct accel_err *err)
 {
-	enum accel_mode mode = ACCEL_OFF;
 	int rc;
 
 	memset(vm, 0, sizeof(*vm));
 	vm->opt = opt;
 	vm->cpu_count = opt->cpus;
-	rc = pick_mode(opt, &mode, err);
-	if (rc)
-		return rc;
 	vm->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (vm->wake_fd < 0) {
 		rc = -errno;
@@ -283,7 +310,7 @@ int vm_create(struct vm *vm, const struct options *opt, struct accel_err *err)
 			opt->mem_bytes >> 20, strerror(-rc));
 		goto fail_mem;
 	}
-	rc = bus_init(&vm->bus, &vm->clock, mode);
+	rc = bus_init(&vm->bus, &vm->clock, pick_mode(opt));
 	if (rc) {
 		err_set(err, "no memory for the bus");
 		goto fail_bus;

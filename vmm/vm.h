@@ -64,6 +64,7 @@ struct vm {
 	struct irq_apic apic; /* set by ops->setup: where interrupt messages go */
 	struct chardev *serial, *debugcon; /* opened by vm_create before machine_create; NULL: none */
 	struct machine *machine;
+	struct kvm_tier *tier; /* the kernel tier; NULL: programs run in the vCPU threads */
 	struct trace *trace;
 	struct stats *stats;	     /* NULL without --stats and --qmp */
 	struct control *control;     /* NULL without --qmp */

@@ -23,6 +23,7 @@ static struct stats_run describe(const struct vm *vm, uint64_t now_ns)
 	struct stats_run run = {
 		.cpu = vm->cpu_ops->name,
 		.accel = mode_name(vm->bus.mode),
+		.tier = vm->tier,
 		.cpus = vm->cpu_count,
 		.startup_ns = start ? start - vm->opt->process_start_ns : 0,
 		.run_ns = start ? now_ns - start : 0,

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # guests.sh TEST [CPU] [ACCEL]: one test with a guest. TEST is seabios, grub, vga, regbench, smp, page, page-smp, loaded, resets, fabric,
-# intr, paging, paging_pae, v86, pic, sipi, cpuid or wrong-program; CPU kvm or soft; ACCEL off, on or check. Status 0, or 77 with a last line that says why
+# intr, paging, paging_pae, v86, pic, sipi, cpuid or wrong-program; CPU kvm or soft; ACCEL off, on, on=vmm, on=kernel or check. Status 0, or 77 with a last line that says why
 # it is skipped. Called from tests/list.txt; HOTREG and BUILD (default build) can be set.
 set -u
 test=$1
@@ -44,7 +44,12 @@ want_answers() {
 	[ "$(jq -r .cpu "$dir/stats.json")" = "$cpu" ] || die "did not run on $cpu"
 	n=$(jq '[.registers[] | .read.answered + .write.answered] | add // 0' "$dir/stats.json") || die "stats are no JSON"
 	case $accel in
-	on) [ "$n" -gt 0 ] || die "no access was answered by a program" ;;
+	on | on=vmm) [ "$n" -gt 0 ] || die "no access was answered by a program" ;;
+	on=kernel)
+		n=$(jq '[.ranges[].kernel.answered // 0] | add' "$dir/stats.json")
+		[ "$n" -gt 0 ] || die "no access was answered inside KVM"
+		jq -r '.ranges[] | select(.not_kernel) | "  \(.range): not in the kernel: \(.not_kernel)"' "$dir/stats.json"
+		;;
 	off) [ "$n" = 0 ] || die "$n accesses answered by programs with --accel off" ;;
 	check) [ "$(jq .check.divergences "$dir/stats.json")" = 0 ] || die "check mode found divergences" ;;
 	esac

@@ -119,6 +119,18 @@ HR_PROG int look_up(struct hr_io *io)
 	return HR_ANSWER;
 }
 
+/* In a function of its own, walked where it is called. */
+static __attribute__((noinline)) uint64_t doubled(uint64_t v)
+{
+	return HR_LOAD(iodev_state.limit) + 2 * v;
+}
+
+HR_PROG int calls_static(struct hr_io *io)
+{
+	io->result = doubled(io->offset) + doubled(io->size);
+	return HR_ANSWER;
+}
+
 /* ---- liars: harmless to all but their own guest ---- */
 
 /* Attached as a pure one: changes the word under its own reader. */
@@ -205,7 +217,7 @@ HR_PROG int refused_long(struct hr_io *io)
 {
 	uint64_t sum = 0;
 
-	for (uint32_t i = 0; i < 8000; i++)
+	for (uint32_t i = 0; i < 20000; i++)
 		sum += HR_LOAD(iodev_state.count);
 	io->result = sum;
 	return HR_ANSWER;

@@ -244,6 +244,11 @@ static void test_tables_and_time(void **state)
 		assert_int_equal(run_guest(0), n);
 	}
 	a.op = KVM_BPF_IODEV_REPLACE;
+	a.prog_fd = iodev_prog(&v, "calls_static");
+	ATTACH(a);
+	v.page->limit = 20;
+	START(read_byte);
+	assert_int_equal(run_guest(0), 20 + 2 * 0 + 20 + 2 * 1);
 	a.prog_fd = iodev_prog(&v, "the_time");
 	ATTACH(a);
 	START(read_sizes);

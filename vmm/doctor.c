@@ -253,7 +253,9 @@ static bool line_tier(void)
 
 	if (kvm_fd >= 0)
 		close(kvm_fd);
-	line("kernel tier", missing ? "no: %s" : "works", missing);
+	line("kernel tier",
+		missing ? "no: %s; see `make kernel-tier`, until then programs run in hotreg itself" : "works",
+		missing);
 	return !missing;
 }
 

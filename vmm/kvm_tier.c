@@ -49,7 +49,7 @@ struct kvm_tier {
 const char *kvm_tier_missing(int kvm_fd)
 {
 	if (ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_BPF_IODEV) < (int)sizeof(struct kvm_bpf_iodev))
-		return "this host's KVM has not the patches for it: see `make kernel-tier`";
+		return "this host's KVM has not the patches for it";
 	return accel_kernel_unusable();
 }
 

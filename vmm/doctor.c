@@ -117,7 +117,7 @@ static void line_page(void)
 {
 	struct page_probe probe;
 
-	page_probe_run(&probe);
+	page_probe_run(&probe, -1);
 	if (!probe.works)
 		line("  page tier", "no: %s; reads of the HPET leave the guest, as they do without --page",
 			probe.reason);

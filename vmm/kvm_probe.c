@@ -7,6 +7,7 @@
  * a guest works out a value and writes it to a port, and only that value counts as success.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -414,32 +415,36 @@ static void child_main(void *opaque)
 }
 
 /* Waits for the child's end, at most TEST_LIMIT_MS; false: it had to be killed. Says in `reason` what went wrong. */
-static bool child_wait(pid_t pid, int fd, char *reason, size_t reason_bytes)
+static bool child_wait(pid_t pid, int fd, int cancel_fd, char *reason, size_t reason_bytes)
 {
-	struct pollfd p = {.fd = fd, .events = POLLIN};
+	struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = cancel_fd, .events = POLLIN}};
 	int status = 0, ready;
+	bool has_ended;
 
 	do {
-		ready = poll(&p, 1, TEST_LIMIT_MS);
+		ready = poll(p, 2, TEST_LIMIT_MS);
 	} while (ready < 0 && errno == EINTR);
-	if (ready <= 0)
+	has_ended = ready > 0 && p[0].revents;
+	if (!has_ended)
 		kill(pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		continue;
 	if (ready <= 0)
 		snprintf(reason, reason_bytes, "did not end within %d s", TEST_LIMIT_MS / 1000);
+	else if (!has_ended)
+		snprintf(reason, reason_bytes, "cancelled");
 	else if (WIFSIGNALED(status))
 		snprintf(reason, reason_bytes, "ended by signal %d", WTERMSIG(status));
-	return ready > 0;
+	return has_ended;
 }
 
-bool kvm_probe_in_child(void (*fn)(void *opaque), void *opaque, char *reason, size_t reason_bytes)
+bool kvm_probe_in_child(void (*fn)(void *opaque), void *opaque, int cancel_fd, char *reason, size_t reason_bytes)
 {
 	bool has_ended = true;
 	int pipe_fds[2];
 	pid_t pid;
 
-	if (pipe(pipe_fds) < 0)
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return true;
 	snprintf(reason, reason_bytes, "ended early");
 	pid = fork();
@@ -451,7 +456,7 @@ bool kvm_probe_in_child(void (*fn)(void *opaque), void *opaque, char *reason, si
 	}
 	close(pipe_fds[1]);
 	if (pid > 0)
-		has_ended = child_wait(pid, pipe_fds[0], reason, reason_bytes);
+		has_ended = child_wait(pid, pipe_fds[0], cancel_fd, reason, reason_bytes);
 	else
 		snprintf(reason, reason_bytes, "fork: %s", strerror(errno));
 	close(pipe_fds[0]);
@@ -465,7 +470,7 @@ static bool run_test(struct kvm_probe *shared, unsigned index)
 	char no_reason[sizeof(shared->reason[0])];
 	char *reason = tests[index].guest ? shared->reason[index] : no_reason;
 
-	return kvm_probe_in_child(child_main, &run, reason, sizeof(no_reason));
+	return kvm_probe_in_child(child_main, &run, -1, reason, sizeof(no_reason));
 }
 
 static void probe_caps(struct kvm_probe *out, int fd)

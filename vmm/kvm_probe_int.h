@@ -10,9 +10,10 @@
 #include <stddef.h>
 
 /*
- * Runs fn(opaque) in a child, at most three seconds; what it finds it leaves in shared memory. `reason` says
- * "ended early" before it begins, and then why it was ended, if it was. False: it hung. Before any thread is started.
+ * Runs fn(opaque) in a child, at most three seconds, or until cancel_fd can be read (-1: never); what it finds it leaves in
+ * shared memory. `reason` says "ended early" before it begins, and then why it was ended, if it was. False: it hung or was
+ * cancelled. Where other threads may run, fn makes system calls and takes no lock, malloc()'s included.
  */
-bool kvm_probe_in_child(void (*fn)(void *opaque), void *opaque, char *reason, size_t reason_bytes);
+bool kvm_probe_in_child(void (*fn)(void *opaque), void *opaque, int cancel_fd, char *reason, size_t reason_bytes);
 
 #endif

@@ -32,6 +32,8 @@ int mem_init(struct guest_mem *mem, uint64_t ram_bytes)
 		mem->ram = NULL;
 		return -errno;
 	}
+	/* Else each fork(), for a test of the host, would write-protect the RAM of a guest that runs. */
+	(void)madvise(mem->ram, ram_bytes, MADV_DONTFORK);
 	rc = pthread_mutex_init(&mem->lock, NULL);
 	lock_declare(&mem->lock, "memory", LOCK_LEAF);
 	if (rc) {

@@ -190,6 +190,7 @@ static int set_page(struct parser *p, char *value)
 		err_set(p->err, "--page: '%.40s' is none of off, auto, on, on=DEVICE", value);
 		return -EINVAL;
 	}
+	p->opt->page_by_default = false;
 	p->opt->page_device = value[0] == 'o' && value[1] == 'n' && value[2] == '=' ? value + 3 : NULL;
 	return 0;
 }
@@ -325,7 +326,7 @@ static const struct option_row rows[] = {
 		"host (default), max or a name of `hotreg cpu-models`, with ,+FEATURE and ,-FEATURE (KVM only)"},
 	{"--accel", VALUE, false, set_accel, "MODE", "off, auto (default), on, on=vmm, on=kernel, check"},
 	{"--page", VALUE, false, set_page, "MODE",
-		"read-only pages for hot registers: off (default), auto, on, on=DEVICE; [,gap=US]"},
+		"read-only pages for hot registers: off, auto (default), on, on=DEVICE; [,gap=US]"},
 	{"--prog", VALUE, true, set_prog, "DEVICE=FILE", "use this object's programs for a device"},
 	{"--vga", VALUE, false, set_vga, "KIND", "std or none (default: none with --kernel, else std)"},
 	{"--serial", VALUE, false, set_serial, "WHERE", "COM1: stdio (default), FILE or none"},
@@ -548,6 +549,8 @@ int options_parse(struct options *opt, int argc, char **argv, struct accel_err *
 		.cpus = 1,
 		.serial = "stdio",
 		.accel = OPT_ACCEL_AUTO,
+		.page = OPT_PAGE_AUTO,
+		.page_by_default = true,
 		.page_gap_us = OPT_PAGE_GAP_US};
 	for (int i = 0; i < argc; i++) {
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {

@@ -44,6 +44,7 @@ struct options {
 	bool script_nocheck; /* replay without comparing what is read */
 	enum opt_accel accel;
 	enum opt_page page;
+	bool page_by_default;	 /* nobody asked, so nothing is said where there is none */
 	const char *page_device; /* with on: this one only; NULL: all */
 	unsigned page_gap_us;
 	struct opt_prog progs[OPT_MAX_PROGS];

@@ -24,9 +24,12 @@ struct page_probe {
 };
 
 /*
- * A VM of its own in a child process reads a page while the host stores to it, then writes to it in every width and with
- * locked instructions. Call it before any thread is started. Takes a tenth of a second and a bit.
+ * A VM of its own in a child process writes to a page in every width and with locked instructions, then reads it while the
+ * host stores to it. Takes a tenth of a second and a bit, on a host that is no good up to two seconds, and two processors.
+ * May be called in any thread; ends early, as a host that fails, when cancel_fd (-1: none) can be read.
  */
-void page_probe_run(struct page_probe *out);
+void page_probe_run(struct page_probe *out, int cancel_fd);
+/* The writes and exit_ns alone, which takes milliseconds. */
+void page_probe_exits(struct page_probe *out, int cancel_fd);
 
 #endif

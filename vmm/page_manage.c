@@ -2,15 +2,22 @@
 /*
  * page_manage.c: the manager thread: when a page comes and when it goes.
  *
- * It comes with --page on as soon as it may, with auto when the exits of its range over a window cost more than half a
- * processor: the publisher costs a whole one, of which auto takes only one that is to spare. It goes when nobody reads it any
- * more (auto), when its device says so, and for a while when the publisher is late or does not run at all.
+ * It comes with --page on as soon as it may, with auto when the exits of its range cost more than half a processor for two
+ * windows on end: the publisher costs a whole one, of which auto takes only one that is to spare. It goes when it is read too
+ * seldom (auto), when its device says so, and for a while when the publisher is late or does not run at all.
+ *
+ * With auto the host is tested when exits would cost enough on the dearest host that we know: first what an exit costs here,
+ * then, if that still is enough, the rest.
  */
 #include "vmm/page_tier_int.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "devices/device.h"
@@ -19,14 +26,35 @@
 #define WATCH_MS 1	    /* while something is shown */
 #define FORCED_MS 10	    /* while something is to come */
 #define DEMAND_MS 100	    /* between two counts of exits */
-#define SAMPLE_NS 10000000u /* between two looks at who has read */
-#define WINDOW 32	    /* samples, of which a quarter must have had readers */
+#define QUIET_MS 500	    /* the same while there are next to none */
+#define QUIET 16	    /* part of a processor */
+#define HOT_WINDOWS 2	    /* on end, that exits must cost enough */
+#define SAMPLE_NS 10000000u /* between two looks at who reads */
+#define WINDOW 32	    /* looks */
+#define SLACK (WINDOW / 8)  /* looks at a time at which the guest does something else */
+#define WORTH 8		    /* part of a processor that reads would cost, at which the page is not worth it any more */
+#define LOOK_MIN_NS 50000u
+#define LOOK_MAX_NS 1000000u
+#define DEAREST_EXIT_NS 50000u /* that we know: nested, or emulated */
 #define SETTLED_NS 1000000000ull
+#define MOST_LINES 10
 
 static void tell(const struct tier_page *page, const char *what, const char *why)
 {
 	if (!page->tier->vm->opt->quiet)
 		fprintf(stderr, "hotreg: page: %s %s: %s\n", page->range->name, what, why);
+}
+
+/* Auto says when a page comes and goes; a guest that makes it do so all the time does not fill the log. */
+static void tell_turn(struct tier_page *page, const char *what, const char *why)
+{
+	char text[200];
+
+	if (page->tier->is_forced || page->told == MOST_LINES)
+		return;
+	snprintf(
+		text, sizeof(text), "%s%s", why, ++page->told == MOST_LINES ? " (further times are only counted)" : "");
+	tell(page, what, text);
 }
 
 /* Away for a while; twice as long each time, unless it had been up for long. */
@@ -65,25 +93,50 @@ static bool is_late(struct tier_page *page, bool has_gap)
 	return true;
 }
 
-/* Auto: whether nobody has read it for a window. */
+/*
+ * One look: takes the page table entry away and sees, after as long as a read takes to come at the rate at which the page
+ * is no longer worth it, whether one has come. 1, 0, -errno; *ns: how long it was.
+ */
+static int look_for_readers(struct tier_page *page, uint64_t mean_ns, uint64_t *ns)
+{
+	const uint64_t want_ns = mean_ns < LOOK_MIN_NS ? LOOK_MIN_NS : mean_ns > LOOK_MAX_NS ? LOOK_MAX_NS : mean_ns;
+	const uint64_t start_ns = page_now();
+	int readers = page_image_sample(page->image);
+
+	if (readers < 0)
+		return readers;
+	nanosleep(&(struct timespec){.tv_nsec = (long)want_ns}, NULL);
+	readers = page_image_sample(page->image);
+	*ns = page_now() - start_ns;
+	return readers;
+}
+
+/*
+ * Auto: whether it is read too seldom. Reads that come at random, one in mean_ns on average, come within a time of t with a
+ * probability of 1 - exp(-t / mean_ns).
+ */
 static bool is_forgotten(struct tier_page *page, uint64_t now_ns)
 {
+	const uint64_t mean_ns = WORTH * page->tier->probe.exit_ns;
+	uint64_t ns;
 	int readers;
 	bool is_over;
 
-	if (page->tier->vm->bus.mode == ACCEL_CHECK || now_ns < page->next_sample_ns)
+	if (page->tier->vm->bus.mode == ACCEL_CHECK || now_ns < page->next_sample_ns || !mean_ns)
 		return false;
 	page->next_sample_ns = now_ns + SAMPLE_NS;
-	readers = page_image_sample(page->image);
+	readers = look_for_readers(page, mean_ns, &ns);
 	if (readers < 0) /* the host does not say: nobody is known to have gone */
 		return false;
 	page->samples++;
 	page->samples_with_readers += (uint64_t)readers;
 	page->window_with_readers += (unsigned)readers;
+	page->window_expected += 1 - exp(-(double)ns / (double)mean_ns);
 	if (++page->window < WINDOW)
 		return false;
-	is_over = page->window_with_readers < WINDOW / 4;
+	is_over = page->window_with_readers + SLACK < page->window_expected;
 	page->window = page->window_with_readers = 0;
+	page->window_expected = 0;
 	return is_over && !page->tier->is_forced;
 }
 
@@ -98,42 +151,54 @@ static void watch(struct tier_page *page, bool has_gap, uint64_t now_ns)
 		page->told_gone = true;
 	} else if (atomic_load(&page->must_go) || !page_image_may_show(page->image)) {
 		page_down(page);
+		tell_turn(page, "unmapped", "as its registers stand they may not be seen one by one");
 	} else if (is_late(page, has_gap)) {
 		page_down(page);
 		back_off(page, now_ns);
 	} else if (is_forgotten(page, now_ns)) {
 		page_down(page);
-		page->exits_at_ns = 0;
-		tell(page, "unmapped", "hardly anybody reads it any more");
+		tell_turn(page, "unmapped", "it is read too seldom");
 	}
 }
 
-/* Whether it is to come, and why: with auto, when the exits of the range cost enough. */
+/* Auto: whether exits of the range have cost half a processor, as of each window; why: how many. */
+static bool is_hot(struct tier_page *page, uint64_t now_ns, char *why, size_t why_bytes)
+{
+	const uint64_t window_ns = now_ns - page->exits_at_ns, known_ns = page->tier->probe.exit_ns;
+	const uint64_t exit_ns = known_ns ? known_ns : DEAREST_EXIT_NS;
+	struct accel_counters counters;
+	uint64_t reads;
+
+	if (page->exits_at_ns && window_ns < DEMAND_MS * 1000000ull)
+		return false;
+	/* A pure program answers reads; writes are the model's, with a page and without. */
+	accel_slot_counters(page->range->slot, &counters);
+	reads = counters.answered - page->exits;
+	page->exits = counters.answered;
+	if (!page->exits_at_ns) /* the first count has no window */
+		reads = 0;
+	page->exits_at_ns = now_ns;
+	page->is_quiet = reads * exit_ns < window_ns / QUIET;
+	if (reads * exit_ns < window_ns / 2) {
+		page->hot_windows = 0;
+		return false;
+	}
+	snprintf(why, why_bytes, "%" PRIu64 " reads by exits of %" PRIu64 " ns in %" PRIu64 " ms", reads, exit_ns,
+		window_ns / 1000000);
+	return ++page->hot_windows >= HOT_WINDOWS;
+}
+
+/* Whether it is to come, and why. */
 static bool is_wanted(struct tier_page *page, uint64_t now_ns, char *why, size_t why_bytes)
 {
-	const struct page_tier *tier = page->tier;
-	struct accel_counters counters;
-	uint64_t exits, window_ns = now_ns - page->exits_at_ns;
+	struct page_tier *tier = page->tier;
 
 	if (tier->is_forced || tier->vm->bus.mode == ACCEL_CHECK)
 		return true;
-	if (tier->processors < tier->vm->cpu_count + 1)
+	if (!is_hot(page, now_ns, why, why_bytes))
 		return false;
-	if (window_ns < DEMAND_MS * 1000000ull)
-		return false;
-	accel_slot_counters(page->range->slot, &counters);
-	exits = counters.answered + counters.punted - page->exits;
-	page->exits += exits;
-	if (!page->exits_at_ns) { /* the first count has no window */
-		page->exits_at_ns = now_ns;
-		return false;
-	}
-	page->exits_at_ns = now_ns;
-	if (exits * tier->probe.exit_ns < window_ns / 2)
-		return false;
-	snprintf(why, why_bytes, "%" PRIu64 " exits of %" PRIu64 " ns in %" PRIu64 " ms", exits, tier->probe.exit_ns,
-		window_ns / 1000000);
-	return true;
+	tier->wants_trial = !tier->is_tried;
+	return tier->is_tried && page_may_spin(tier);
 }
 
 /* As the device stands now. */
@@ -155,14 +220,18 @@ static void look_at(struct tier_page *page, bool has_gap)
 
 	if (page->is_up) {
 		watch(page, has_gap, now_ns);
+		if (!page->is_up)
+			page->exits_at_ns = page->hot_windows = 0;
 		return;
 	}
-	if (page->refused || now_ns < page->not_before_ns || !may_come(page) ||
-		!is_wanted(page, now_ns, why, sizeof(why)))
+	if (page->refused || now_ns < page->not_before_ns || !is_wanted(page, now_ns, why, sizeof(why)) ||
+		!may_come(page))
 		return;
 	if (page_up(page)) {
-		if (page->maps == 1 || !page->tier->is_forced)
+		if (page->tier->is_forced && page->maps == 1)
 			tell(page, "mapped", why);
+		else if (page->tier->vm->bus.mode != ACCEL_CHECK)
+			tell_turn(page, "mapped", why);
 	} else {
 		back_off(page, now_ns);
 		if (page->refused && !page->told_refused)
@@ -171,21 +240,60 @@ static void look_at(struct tier_page *page, bool has_gap)
 	}
 }
 
-/* Returns how long it may sleep. */
+/* Whether any page can come, as mode and host are; who changes the mode wakes the manager. */
+static bool is_possible(const struct page_tier *tier)
+{
+	if (tier->forbidden || tier->vm->bus.mode == ACCEL_OFF)
+		return false;
+	if (tier->vm->bus.mode == ACCEL_CHECK)
+		return !tier->vm->opt->page_by_default; /* a shadow costs what a page does and helps no guest */
+	return !tier->is_tried || tier->probe.works;
+}
+
+/* Returns how long it may sleep; -1: until it is woken. */
 static int look(struct page_tier *tier)
 {
 	const bool has_gap = atomic_exchange(&tier->has_gap, false);
-	int wait_ms = tier->is_forced ? FORCED_MS : DEMAND_MS;
+	int wait_ms = -1;
 
 	pthread_mutex_lock(&tier->lock);
-	for (unsigned i = 0; i < tier->count && !tier->forbidden && tier->vm->bus.mode != ACCEL_OFF; i++) {
-		look_at(&tier->pages[i], has_gap);
-		if (tier->pages[i].is_up)
-			wait_ms = WATCH_MS;
+	for (unsigned i = 0; i < tier->count && is_possible(tier); i++) {
+		struct tier_page *page = &tier->pages[i];
+		int page_ms;
+
+		look_at(page, has_gap);
+		page_ms = page->is_up ? WATCH_MS : tier->is_forced ? FORCED_MS : page->is_quiet ? QUIET_MS : DEMAND_MS;
+		if (wait_ms < 0 || page_ms < wait_ms)
+			wait_ms = page_ms;
 	}
 	page_bury(tier);
+	if (tier->zombies && wait_ms < 0)
+		wait_ms = QUIET_MS;
 	pthread_mutex_unlock(&tier->lock);
 	return wait_ms;
+}
+
+/* Auto, when a page would be worth it for the first time: without a lock, while the guest runs. */
+static void try_host(struct page_tier *tier)
+{
+	const bool is_timed = tier->probe.exit_ns != 0;
+	struct page_probe probe;
+
+	if (is_timed)
+		page_probe_run(&probe, tier->stop_fd);
+	else
+		page_probe_exits(&probe, tier->stop_fd);
+	if (atomic_load(&tier->stop))
+		return;
+	pthread_mutex_lock(&tier->lock);
+	tier->probe = probe;
+	tier->is_tried = is_timed || !probe.works;
+	tier->wants_trial = false;
+	for (unsigned i = 0; i < tier->count; i++) /* what is counted next tells whether it still is worth it */
+		tier->pages[i].exits_at_ns = tier->pages[i].hot_windows = 0;
+	pthread_mutex_unlock(&tier->lock);
+	if (!probe.works && !tier->vm->opt->quiet)
+		fprintf(stderr, "hotreg: page: none, though the guest's reads would be worth one: %s\n", probe.reason);
 }
 
 void *page_manage(void *opaque)
@@ -194,9 +302,14 @@ void *page_manage(void *opaque)
 	struct pollfd wake = {.fd = tier->wake_fd, .events = POLLIN};
 	uint64_t count;
 
+	prctl(PR_SET_TIMERSLACK, 1000ul); /* looks at readers are short */
 	while (!atomic_load(&tier->stop)) {
 		int wait_ms = look(tier);
 
+		if (tier->wants_trial) {
+			try_host(tier);
+			continue;
+		}
 		if (poll(&wake, 1, wait_ms) > 0 && read(tier->wake_fd, &count, sizeof(count)) < 0)
 			continue; /* somebody read it before */
 	}

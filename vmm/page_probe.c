@@ -5,16 +5,20 @@
  *
  * KVM's emulator copies bytewise on some kernels, and on a paravirtual host everything is emulated, so this is tried and
  * not looked up. The guest is a few instructions in long mode.
+ *
+ * The VM's other threads may run while the child is made, so it takes no lock and no memory from malloc(), and who stores
+ * is a process as well.
  */
 #include <errno.h>
 #include <linux/kvm.h>
-#include <pthread.h>
-#include <stdatomic.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -181,7 +185,6 @@ struct rig {
 	int kvm_fd, vm_fd, vcpu_fd;
 	uint8_t *ram, *page;
 	struct kvm_run *run;
-	_Atomic bool stop;
 };
 
 static bool fail(struct rig *rig, const char *what)
@@ -217,9 +220,10 @@ static bool add_slot(
 
 static bool set_cpuid(const struct rig *rig)
 {
-	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + MAX_CPUID * sizeof(cpuid->entries[0]));
+	static const size_t bytes = sizeof(struct kvm_cpuid2) + MAX_CPUID * sizeof(struct kvm_cpuid_entry2);
+	struct kvm_cpuid2 *cpuid = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (!cpuid)
+	if (cpuid == MAP_FAILED)
 		return false;
 	cpuid->nent = MAX_CPUID;
 	return ioctl(rig->kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) == 0 &&
@@ -297,14 +301,14 @@ static bool run_to_answer(struct rig *rig, uint32_t *answer)
 							 : "the test guest does not run (it needs long mode)");
 }
 
-/* Whole stores of 8 equal bytes, one value after the other. */
-static void *store_thread(void *opaque)
+/* Whole stores of 8 equal bytes, one value after the other, for ever. */
+static void store_on(struct rig *rig, pid_t parent)
 {
-	struct rig *rig = opaque;
-
-	for (uint64_t byte = 0; !atomic_load_explicit(&rig->stop, memory_order_relaxed); byte = (byte + 0x5b) & 0xff)
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(0); /* it was killed before */
+	for (uint64_t byte = 0;; byte = (byte + 0x5b) & 0xff)
 		__atomic_store_n((uint64_t *)rig->page, byte * 0x0101010101010101ull, __ATOMIC_RELEASE);
-	return NULL;
 }
 
 static bool is_enough(uint64_t loads, uint64_t changes)
@@ -316,12 +320,14 @@ static bool test_loads(struct rig *rig, const uint8_t *guest, const char *torn)
 {
 	const uint64_t start_ns = now_ns();
 	uint64_t loads = 0, changes = 0, torn_loads = 0, end_ns;
-	pthread_t thread;
 	uint32_t answer = 0;
 	bool works = set_regs(rig, guest);
+	const pid_t parent = getpid();
+	const pid_t pid = works ? fork() : -1;
 
-	atomic_store(&rig->stop, false);
-	if (!works || pthread_create(&thread, NULL, store_thread, rig))
+	if (pid == 0)
+		store_on(rig, parent);
+	if (pid < 0)
 		return fail(rig, "cannot start the test");
 	do {
 		works = run_to_answer(rig, &answer);
@@ -330,8 +336,9 @@ static bool test_loads(struct rig *rig, const uint8_t *guest, const char *torn)
 		torn_loads += answer >> 16;
 		end_ns = now_ns();
 	} while (works && !torn_loads && end_ns - start_ns < (is_enough(loads, changes) ? TEST_NS : LIMIT_NS));
-	atomic_store(&rig->stop, true);
-	pthread_join(thread, NULL);
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		continue;
 	rig->out->loads += loads;
 	rig->out->load_ns = (end_ns - start_ns) / loads;
 	if (works && torn_loads)
@@ -408,17 +415,29 @@ static bool is_worth_it(struct rig *rig)
 	return false;
 }
 
+static bool try_exits(struct rig *rig)
+{
+	return rig_init(rig) && test_writes(rig) && time_exits(rig);
+}
+
+static void child_exits(void *opaque)
+{
+	struct page_probe *out = opaque;
+	struct rig rig = {.out = out};
+
+	out->works = try_exits(&rig);
+}
+
 static void child(void *opaque)
 {
 	struct page_probe *out = opaque;
 	struct rig rig = {.out = out};
 
-	out->works = rig_init(&rig) && test_writes(&rig) && time_exits(&rig) &&
-		     test_loads(&rig, page_guest_load4, "4-byte loads from a read-only page tear") &&
+	out->works = try_exits(&rig) && test_loads(&rig, page_guest_load4, "4-byte loads from a read-only page tear") &&
 		     test_loads(&rig, page_guest_load8, "8-byte loads from a read-only page tear") && is_worth_it(&rig);
 }
 
-void page_probe_run(struct page_probe *out)
+static void probe(struct page_probe *out, void (*fn)(void *opaque), int cancel_fd)
 {
 	struct page_probe *shared =
 		mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -426,10 +445,20 @@ void page_probe_run(struct page_probe *out)
 	*out = (struct page_probe){.reason = "no memory for the test"};
 	if (shared == MAP_FAILED)
 		return;
-	if (!kvm_probe_in_child(child, shared, shared->reason, sizeof(shared->reason)))
+	if (!kvm_probe_in_child(fn, shared, cancel_fd, shared->reason, sizeof(shared->reason)))
 		shared->works = false;
 	*out = *shared;
 	if (out->works)
 		out->reason[0] = '\0';
 	munmap(shared, sizeof(*shared));
+}
+
+void page_probe_run(struct page_probe *out, int cancel_fd)
+{
+	probe(out, child, cancel_fd);
+}
+
+void page_probe_exits(struct page_probe *out, int cancel_fd)
+{
+	probe(out, child_exits, cancel_fd);
 }

@@ -24,12 +24,17 @@
 
 #define FIRST_PASS_NS 50000000 /* that the publisher may take to come to a new page */
 
-void page_wake(struct page_tier *tier)
+static void wake(int fd)
 {
 	const uint64_t one = 1;
 
-	if (write(tier->wake_fd, &one, sizeof(one)) < 0)
+	if (write(fd, &one, sizeof(one)) < 0)
 		return; /* the counter is full: it is awake */
+}
+
+void page_wake(struct page_tier *tier)
+{
+	wake(tier->wake_fd);
 }
 
 /* ---- the slot -------------------------------------------------------------------------------- */
@@ -195,6 +200,14 @@ static bool is_published(struct page_tier *tier)
 	return true;
 }
 
+/* The publisher begins with the first page. */
+static bool start_publisher(struct page_tier *tier)
+{
+	if (!tier->publishes)
+		tier->publishes = pthread_create(&tier->publisher, NULL, page_publish, tier) == 0;
+	return tier->publishes;
+}
+
 bool page_up(struct tier_page *page)
 {
 	struct page_tier *tier = page->tier;
@@ -202,7 +215,7 @@ bool page_up(struct tier_page *page)
 	const bool is_shadow = tier->vm->bus.mode == ACCEL_CHECK;
 	bool is_shown;
 
-	if (!make_image(page))
+	if (!make_image(page) || !start_publisher(tier))
 		return false;
 	if (!is_shadow) {
 		accel_slot_hold(page->range->slot);
@@ -215,6 +228,7 @@ bool page_up(struct tier_page *page)
 	page->is_up = true;
 	page->up_since_ns = page_now();
 	page->window = page->window_with_readers = 0;
+	page->window_expected = 0;
 	if (is_shown && page_image_may_show(page->image)) {
 		atomic_store(&tier->shown[page->index], page->image);
 		if (is_published(tier) && (is_shadow || map(page, page->image)))
@@ -348,9 +362,14 @@ static int not_here(const struct vm *vm, const char *why, struct accel_err *err)
 {
 	if (vm->opt->page == OPT_PAGE_ON)
 		return err_fail(err, -ENOTSUP, "--page on: %s; leave it out, or see `hotreg doctor`", why);
-	if (!vm->opt->quiet)
+	if (!vm->opt->quiet && !vm->opt->page_by_default)
 		fprintf(stderr, "hotreg: page: none: %s\n", why);
 	return 0;
+}
+
+bool page_may_spin(const struct page_tier *tier)
+{
+	return page_host_processors("") > tier->vm->cpu_count;
 }
 
 int page_tier_new(struct vm *vm, struct page_tier **out, struct accel_err *err)
@@ -363,6 +382,8 @@ int page_tier_new(struct vm *vm, struct page_tier **out, struct accel_err *err)
 	if (vm->opt->page == OPT_PAGE_OFF)
 		return 0;
 	why = check_vm(vm);
+	if (!why && vm->opt->page == OPT_PAGE_AUTO && !page_may_spin(&(struct page_tier){.vm = vm}))
+		why = "no processor is to spare for the thread that keeps it true (--page on does without)";
 	if (why)
 		return not_here(vm, why, err);
 	tier = calloc(1, sizeof(*tier));
@@ -372,8 +393,8 @@ int page_tier_new(struct vm *vm, struct page_tier **out, struct accel_err *err)
 	tier->is_forced = vm->opt->page == OPT_PAGE_ON;
 	tier->only = vm->opt->page_device;
 	tier->gap_limit_ns = vm->opt->page_gap_us * 1000ull;
-	tier->processors = page_host_processors("");
 	tier->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	tier->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	pthread_mutex_init(&tier->lock, NULL);
 	pthread_mutex_init(&tier->run_lock, NULL);
 	lock_declare(&tier->lock, "page tier", LOCK_PAGES);
@@ -381,16 +402,17 @@ int page_tier_new(struct vm *vm, struct page_tier **out, struct accel_err *err)
 	pthread_cond_init(&tier->run_cond, NULL);
 	find_pages(tier);
 	page_examine(tier);
-	if (tier->wake_fd < 0)
+	if (tier->wake_fd < 0 || tier->stop_fd < 0)
 		rc = err_fail(err, -errno, "eventfd: %s", strerror(errno));
-	if (!rc && vm->bus.mode != ACCEL_CHECK) { /* a shadow asks nothing of the host */
-		page_probe_run(&tier->probe);
+	if (!rc && tier->is_forced && vm->bus.mode != ACCEL_CHECK) { /* a shadow asks nothing of the host */
+		page_probe_run(&tier->probe, -1);
+		tier->is_tried = true;
 		if (!tier->probe.works)
 			rc = not_here(vm, tier->probe.reason, err);
 	}
 	if (!rc && tier->is_forced)
 		rc = check_forced(tier, err);
-	if (rc || (vm->bus.mode != ACCEL_CHECK && !tier->probe.works))
+	if (rc)
 		page_tier_free(tier);
 	else
 		*out = tier;
@@ -416,6 +438,8 @@ void page_tier_free(struct page_tier *tier)
 	pthread_mutex_destroy(&tier->lock);
 	if (tier->wake_fd >= 0)
 		close(tier->wake_fd);
+	if (tier->stop_fd >= 0)
+		close(tier->stop_fd);
 	free(tier);
 }
 
@@ -443,12 +467,8 @@ int page_tier_start(struct page_tier *tier)
 
 	if (!tier)
 		return 0;
-	rc = pthread_create(&tier->publisher, NULL, page_publish, tier);
-	tier->publishes = rc == 0;
-	if (!rc) {
-		rc = pthread_create(&tier->manager, NULL, page_manage, tier);
-		tier->manages = rc == 0;
-	}
+	rc = pthread_create(&tier->manager, NULL, page_manage, tier);
+	tier->manages = rc == 0;
 	return -rc;
 }
 
@@ -459,6 +479,7 @@ void page_tier_stop(struct page_tier *tier)
 	page_tier_forbid(tier);
 	atomic_store(&tier->stop, true);
 	atomic_store(&tier->fault, PAGE_FAULT_NONE); /* a stuck one goes on, to its end */
+	wake(tier->stop_fd);
 	page_wake(tier);
 	page_publish_wake(tier);
 	if (tier->manages)
@@ -544,7 +565,11 @@ json_t *page_tier_json(struct page_tier *tier)
 	cpu_ns = atomic_load(&tier->cpu_ns);
 	if (tier->publishes && pthread_getcpuclockid(tier->publisher, &cpu) == 0 && clock_gettime(cpu, &ts) == 0)
 		cpu_ns = (uint64_t)ts.tv_sec * HR_NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-	all = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "mode", tier->is_forced ? "on" : "auto",
+	all = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "mode",
+		tier->is_forced ? "on" : "auto", "host",
+		!tier->is_tried	    ? "not tried"
+		: tier->probe.works ? "works"
+				    : tier->probe.reason,
 		"gap_limit_ns", (json_int_t)tier->gap_limit_ns, "exit_ns", (json_int_t)tier->probe.exit_ns, "passes",
 		(json_int_t)(atomic_load(&tier->pass) / 2), "publisher_cpu_ns", (json_int_t)cpu_ns, "gap_p50_ns",
 		(json_int_t)page_gap_percentile(tier, 0.50), "gap_p99_ns", (json_int_t)page_gap_percentile(tier, 0.99),

@@ -25,8 +25,9 @@ struct page_tier;
 #define PAGE_TIER_MAX 8
 
 /*
- * After the machine and the vCPUs are there. *out is NULL where nothing can come of it (--page off, no KVM, a host that
- * fails). With --page on that is an error: 0 or -errno with err.
+ * After the machine and the vCPUs are there. *out is NULL where nothing can come of it (--page off, no KVM, with auto no
+ * processor to spare). With --page on that is an error, and so is a host that fails its test: 0 or -errno with err. With
+ * auto the host is tested when the guest's reads ask for a page for the first time.
  */
 int page_tier_new(struct vm *vm, struct page_tier **out, struct accel_err *err);
 void page_tier_free(struct page_tier *tier); /* stopped; before the machine goes. NULL is fine, here and below */

@@ -42,7 +42,11 @@ struct tier_page {
 	uint64_t up_since_ns, mapped_ns, maps, given_up;
 	uint64_t samples, samples_with_readers, next_sample_ns;
 	unsigned window, window_with_readers;
-	uint64_t exits, exits_at_ns; /* when they were last counted */
+	double window_expected;	     /* with readers, at the rate at which a page is hardly worth it */
+	uint64_t exits, exits_at_ns; /* when they were last counted; 0: not yet */
+	unsigned hot_windows;	     /* in a row, in which they cost enough */
+	bool is_quiet;		     /* they cost next to nothing when they were last counted */
+	unsigned told;		     /* lines about its coming and going */
 	bool told_gap, told_gone, told_refused;
 	/* slot_lock: innermost */
 	pthread_mutex_t slot_lock;
@@ -59,11 +63,12 @@ struct page_tier {
 	bool is_forced;	  /* --page on */
 	const char *only; /* a device; NULL: all */
 	uint64_t gap_limit_ns;
-	struct page_probe probe;
-	unsigned processors;
-	int wake_fd;
+	int wake_fd, stop_fd; /* the second can be read from page_tier_stop() on */
 	/* lock */
 	pthread_mutex_t lock;
+	struct page_probe probe; /* what is known of the host: exit_ns 0: nothing yet */
+	bool is_tried;		 /* all of the test was done, or enough to see that it fails */
+	bool wants_trial;	 /* manager */
 	struct tier_page pages[PAGE_TIER_MAX];
 	unsigned count;
 	unsigned forbidden;
@@ -90,9 +95,10 @@ static inline uint64_t page_now(void)
 /* page_tier.c; tier lock held. */
 bool page_up(struct tier_page *page); /* false: not now */
 void page_down(struct tier_page *page);
-void page_bury(struct page_tier *tier);	   /* frees zombies */
-void page_examine(struct page_tier *tier); /* mode and programs anew */
-void page_wake(struct page_tier *tier);	   /* the manager; any lock held */
+void page_bury(struct page_tier *tier);		  /* frees zombies */
+void page_examine(struct page_tier *tier);	  /* mode and programs anew */
+void page_wake(struct page_tier *tier);		  /* the manager; any lock held */
+bool page_may_spin(const struct page_tier *tier); /* a processor is to spare for the publisher; reads files */
 
 /* page_manage.c, page_publish.c: the threads. */
 void *page_manage(void *tier);

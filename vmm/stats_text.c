@@ -122,8 +122,15 @@ static void print_page_tier(FILE *out, const json_t *tier)
 	const json_t *page;
 	size_t i;
 
-	if (!json_is_object(tier))
+	const char *host = text_of(tier, "host");
+	bool is_tried = strcmp(host, "not tried") != 0;
+
+	if (!json_is_object(tier) || (!is_tried && number_of(tier, "passes") == 0))
 		return;
+	if (is_tried && strcmp(host, "works") != 0) {
+		fprintf(out, "page tier %s: none on this host: %s\n", text_of(tier, "mode"), host);
+		return;
+	}
 	fprintf(out,
 		"page tier %s: %lld passes in %.3f s of the publisher's CPU time; gaps: median %lld ns, 99%% %lld, "
 		"99.9%% %lld, longest %lld\n",

@@ -11,6 +11,7 @@
 #include <linux/kvm.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -196,7 +197,7 @@ static void test_plays(void **state)
 		struct page_probe probe;
 
 		play = rows[i].play;
-		page_probe_run(&probe);
+		page_probe_run(&probe, -1);
 		play = PLAY_REAL;
 		assert_int_equal(probe.works, !rows[i].reason);
 		if (!strstr(probe.reason, rows[i].reason ? rows[i].reason : ""))
@@ -206,6 +207,50 @@ static void test_plays(void **state)
 	}
 }
 
+/* Writes and the cost of an exit, without the loads. */
+static void test_exits_alone(void **state)
+{
+	static const struct {
+		enum play play;
+		const char *reason;
+	} rows[] = {{PLAY_GOOD, NULL}, {PLAY_TEARS_8, NULL}, {PLAY_LOST, "a lock xadd"},
+		{PLAY_NO_READONLY, "no read-only"}};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct page_probe probe;
+
+		play = rows[i].play;
+		page_probe_exits(&probe, -1);
+		play = PLAY_REAL;
+		assert_int_equal(probe.works, !rows[i].reason);
+		assert_non_null(strstr(probe.reason, rows[i].reason ? rows[i].reason : ""));
+		assert_int_equal(probe.loads, 0);
+		assert_int_equal(probe.exit_ns > 0, probe.works);
+	}
+}
+
+/* Who wants to end does not wait for a test that takes seconds. */
+static void test_cancelled(void **state)
+{
+	const uint64_t one = 1;
+	struct timespec start, end;
+	struct page_probe probe;
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	play = PLAY_STILL; /* a second and more */
+	page_probe_run(&probe, fd);
+	play = PLAY_REAL;
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	assert_false(probe.works);
+	assert_string_equal(probe.reason, "cancelled");
+	assert_true((end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000 < 900);
+	close(fd);
+}
+
 static void test_real(void **state)
 {
 	struct page_probe probe;
@@ -213,7 +258,7 @@ static void test_real(void **state)
 	(void)state;
 	if (access("/dev/kvm", R_OK | W_OK) != 0)
 		skip();
-	page_probe_run(&probe);
+	page_probe_run(&probe, -1);
 	assert_true(probe.works == (probe.reason[0] == '\0'));
 	print_message("page tier: %s\n", probe.works ? "works" : probe.reason);
 }
@@ -222,6 +267,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plays),
+		cmocka_unit_test(test_exits_alone),
+		cmocka_unit_test(test_cancelled),
 		cmocka_unit_test(test_real),
 	};
 

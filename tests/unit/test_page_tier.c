@@ -44,9 +44,22 @@ static const uint8_t *slot_page;
 static _Atomic unsigned maps, unmaps, changes_by_vcpus;
 static _Thread_local bool is_vcpu;
 
-/* In place of the true one: the host can do it, and an exit costs 20 us. */
-void page_probe_run(struct page_probe *out)
+/* In place of the true ones: the host can do it, or not, and an exit costs 20 us. */
+static bool host_works = true;
+static _Atomic unsigned runs_of_probe, timings_of_probe;
+
+void page_probe_run(struct page_probe *out, int cancel_fd)
 {
+	(void)cancel_fd;
+	runs_of_probe++;
+	*out = (struct page_probe){.works = host_works, .exit_ns = 20000};
+	strcpy(out->reason, host_works ? "" : "it tears");
+}
+
+void page_probe_exits(struct page_probe *out, int cancel_fd)
+{
+	(void)cancel_fd;
+	timings_of_probe++;
 	*out = (struct page_probe){.works = true, .exit_ns = 20000};
 }
 
@@ -146,6 +159,7 @@ static void create(enum opt_page page, unsigned gap_us, enum opt_accel accel)
 	if (vm_create(&vm, &opt, &err))
 		fail_msg("%s", err.text);
 	maps = unmaps = changes_by_vcpus = 0;
+	runs_of_probe = timings_of_probe = 0;
 	ops = *vm.cpu_ops;
 	ops.show_page = show_page;
 	vm.cpu_ops = &ops;
@@ -180,6 +194,17 @@ static json_int_t number(const char *key)
 	return n;
 }
 
+/* Of the report; good until the next call. */
+static const char *text(const char *key)
+{
+	static char copy[200];
+	json_t *report = page_tier_json(vm.page_tier);
+
+	snprintf(copy, sizeof(copy), "%s", json_string_value(json_object_get(report, key)));
+	json_decref(report);
+	return copy;
+}
+
 /* ---- storms ---------------------------------------------------------------------------------- */
 
 static _Atomic bool stop_storm;
@@ -188,6 +213,7 @@ static _Atomic uint64_t latest; /* that any vCPU has seen */
 struct reader {
 	pthread_t thread;
 	unsigned vcpu;
+	bool is_slow;			       /* a read a millisecond */
 	uint64_t by_page, by_exit, steps_back; /* the last: also other impossible values */
 };
 
@@ -205,6 +231,8 @@ static void *read_on(void *opaque)
 		*(by_page ? &r->by_page : &r->by_exit) += 1;
 		while (before < value && !atomic_compare_exchange_weak(&latest, &before, value))
 			;
+		if (r->is_slow)
+			nap_ms(1);
 	}
 	return NULL;
 }
@@ -519,27 +547,108 @@ static void test_live_mode(void **state)
 	destroy();
 }
 
-/* Comes when its range is read a lot, goes when nobody reads it, and not without a processor to spare. */
+/* Comes when its range is read a lot, goes when it is read seldom, and not without a processor to spare. */
 static void test_demand(void **state)
+{
+	struct reader readers[2], slow = {.is_slow = true};
+	unsigned maps_before;
+
+	(void)state;
+	if (page_host_processors("") < 2)
+		skip();
+	create(OPT_PAGE_AUTO, 10000000, OPT_ACCEL_ON);
+	wr(CONFIG, MAIN, 1);
+	nap_ms(700);
+	assert_int_equal(maps, 0);	       /* nobody reads it */
+	assert_int_equal(timings_of_probe, 0); /* and nobody has asked what the host can do */
+	start_readers(readers);
+	assert_true(wait_mapped(true));
+	assert_int_equal(timings_of_probe, 1);
+	assert_int_equal(runs_of_probe, 1);
+	nap_ms(100);
+	end_readers(readers);
+	/* 1000 reads a second cost a fiftieth of a processor */
+	atomic_store(&stop_storm, false);
+	assert_int_equal(pthread_create(&slow.thread, NULL, read_on, &slow), 0);
+	assert_true(wait_mapped(false));
+	maps_before = maps;
+	nap_ms(1000);
+	assert_int_equal(maps, maps_before);
+	atomic_store(&stop_storm, true);
+	pthread_join(slow.thread, NULL);
+	assert_int_equal(slow.steps_back, 0);
+	if (number("samples") > 0 && number("given_up") == 0) /* else it may have gone for that */
+		assert_true(number("samples_with_readers") < number("samples"));
+	start_readers(readers); /* once more, without another test of the host */
+	assert_true(wait_mapped(true));
+	assert_int_equal(timings_of_probe, 1);
+	assert_int_equal(runs_of_probe, 1);
+	end_readers(readers);
+	destroy();
+}
+
+/* Writes leave the guest with a page and without: they ask for none. */
+static void test_writes_ask_for_none(void **state)
+{
+	uint64_t end_ms = now_ms() + 1000;
+
+	(void)state;
+	if (page_host_processors("") < 2)
+		skip();
+	create(OPT_PAGE_AUTO, 1000000, OPT_ACCEL_ON);
+	while (now_ms() < end_ms)
+		wr(TN_COMPARATOR, MAIN, end_ms);
+	assert_int_equal(timings_of_probe, 0);
+	assert_int_equal(maps, 0);
+	destroy();
+}
+
+/* A host that fails is asked once, and the guest goes on without. */
+static void test_host_that_fails(void **state)
 {
 	struct reader readers[2];
 
 	(void)state;
-	create(OPT_PAGE_AUTO, 10000000, OPT_ACCEL_ON);
-	wr(CONFIG, MAIN, 1);
-	nap_ms(300);
-	assert_int_equal(maps, 0); /* nobody reads it */
-	if (page_host_processors("") < 2) {
-		destroy();
+	if (page_host_processors("") < 2)
 		skip();
-	}
+	host_works = false;
+	create(OPT_PAGE_AUTO, 1000000, OPT_ACCEL_ON);
+	wr(CONFIG, MAIN, 1);
 	start_readers(readers);
-	assert_true(wait_mapped(true));
-	nap_ms(100);
+	for (unsigned i = 0; i < 15000 && runs_of_probe == 0; i++)
+		nap_ms(2);
+	nap_ms(500);
 	end_readers(readers);
-	assert_true(wait_mapped(false));
-	if (number("samples") > 0)
-		assert_true(number("samples_with_readers") < number("samples"));
+	host_works = true;
+	assert_int_equal(runs_of_probe, 1);
+	assert_int_equal(timings_of_probe, 1);
+	assert_int_equal(maps, 0);
+	assert_string_equal(text("host"), "it tears");
+	destroy();
+}
+
+/* As many vCPUs as processors: auto makes no tier, and asks the host nothing. */
+static void test_none_to_spare(void **state)
+{
+	struct accel_err err = {.text = ""};
+	struct page_tier *tier, *before;
+	const unsigned cpus = 1;
+
+	(void)state;
+	create(OPT_PAGE_ON, 1000000, OPT_ACCEL_ON);
+	before = vm.page_tier;
+	opt.page = OPT_PAGE_AUTO;
+	vm.cpu_count = page_host_processors("");
+	runs_of_probe = 0;
+	assert_int_equal(page_tier_new(&vm, &tier, &err), 0);
+	assert_null(tier);
+	opt.page_by_default = true;
+	assert_int_equal(page_tier_new(&vm, &tier, &err), 0);
+	assert_null(tier);
+	assert_int_equal(runs_of_probe + timings_of_probe, 0);
+	vm.cpu_count = cpus;
+	opt.page = OPT_PAGE_ON;
+	vm.page_tier = before;
 	destroy();
 }
 
@@ -607,6 +716,9 @@ int main(void)
 		cmocka_unit_test(test_check_mode),
 		cmocka_unit_test(test_live_mode),
 		cmocka_unit_test(test_demand),
+		cmocka_unit_test(test_writes_ask_for_none),
+		cmocka_unit_test(test_host_that_fails),
+		cmocka_unit_test(test_none_to_spare),
 		cmocka_unit_test(test_processors),
 	};
 

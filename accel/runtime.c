@@ -580,7 +580,9 @@ static uint64_t shadow_run(struct accel_slot *slot, struct attachment *att, stru
 {
 	uint64_t verdict;
 
-	memcpy(slot->shadow_page, slot->data, slot->page->size);
+	/* Without the sequence word, which is not the device lock's: readers on other threads touch it. */
+	memcpy((uint8_t *)slot->shadow_page + sizeof(slot->data->seq),
+		(const uint8_t *)slot->data + sizeof(slot->data->seq), slot->page->size - sizeof(slot->data->seq));
 	copy_bss(att, &att->env, &att->shadow_env);
 	att->shadow_env.frozen_ns = now_ns;
 	io->result = 0;

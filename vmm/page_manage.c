@@ -11,6 +11,7 @@
  */
 #include "vmm/page_tier_int.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <poll.h>
@@ -35,6 +36,7 @@
 #define WORTH 8		    /* part of a processor that reads would cost, at which the page is not worth it any more */
 #define LOOK_MIN_NS 50000u
 #define LOOK_MAX_NS 1000000u
+#define LOOK_LONG 4
 #define DEAREST_EXIT_NS 50000u /* that we know: nested, or emulated */
 #define SETTLED_NS 1000000000ull
 #define MOST_LINES 10
@@ -95,7 +97,8 @@ static bool is_late(struct tier_page *page, bool has_gap)
 
 /*
  * One look: takes the page table entry away and sees, after as long as a read takes to come at the rate at which the page
- * is no longer worth it, whether one has come. 1, 0, -errno; *ns: how long it was.
+ * is no longer worth it, whether one has come. 1, 0, -errno; *ns: how long it was. One that became much longer, since the
+ * host is busy, says nothing: -EAGAIN.
  */
 static int look_for_readers(struct tier_page *page, uint64_t mean_ns, uint64_t *ns)
 {
@@ -108,7 +111,7 @@ static int look_for_readers(struct tier_page *page, uint64_t mean_ns, uint64_t *
 	nanosleep(&(struct timespec){.tv_nsec = (long)want_ns}, NULL);
 	readers = page_image_sample(page->image);
 	*ns = page_now() - start_ns;
-	return readers;
+	return *ns > LOOK_LONG * want_ns ? -EAGAIN : readers;
 }
 
 /*
@@ -126,7 +129,7 @@ static bool is_forgotten(struct tier_page *page, uint64_t now_ns)
 		return false;
 	page->next_sample_ns = now_ns + SAMPLE_NS;
 	readers = look_for_readers(page, mean_ns, &ns);
-	if (readers < 0) /* the host does not say: nobody is known to have gone */
+	if (readers < 0) /* nobody is known to have gone */
 		return false;
 	page->samples++;
 	page->samples_with_readers += (uint64_t)readers;

@@ -22,7 +22,7 @@
 #include "vmm/options.h"
 #include "vmm/text.h"
 
-#define FIRST_PASS_NS 50000000 /* that the publisher may take to come to a new page */
+#define FIRST_PASS_NS 50000000 /* that the publisher may take to come to a new page, besides what it may be late */
 
 static void wake(int fd)
 {
@@ -193,7 +193,7 @@ static bool is_published(struct page_tier *tier)
 
 	page_publish_wake(tier);
 	while (atomic_load(&tier->pass) < pass + 4) {
-		if (page_now() - start_ns > FIRST_PASS_NS)
+		if (page_now() - start_ns > FIRST_PASS_NS + tier->gap_limit_ns || atomic_load(&tier->stop))
 			return false;
 		nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
 	}

@@ -133,10 +133,10 @@ static inline void nap_ms(unsigned ms)
 	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000l}, NULL);
 }
 
-/* Up to half a minute: the host may be busy. */
+/* Up to a minute: the host may be busy. */
 static inline bool wait_mapped(bool want)
 {
-	for (unsigned i = 0; i < 15000 && is_mapped() != want; i++)
+	for (unsigned i = 0; i < 30000 && is_mapped() != want; i++)
 		nap_ms(2);
 	return is_mapped() == want;
 }

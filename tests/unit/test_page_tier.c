@@ -18,7 +18,7 @@ static _Atomic uint64_t latest; /* that any vCPU has seen */
 struct reader {
 	pthread_t thread;
 	unsigned vcpu;
-	bool is_slow; /* a read a millisecond */
+	bool is_slow; /* a read each 20 ms */
 	_Atomic uint64_t by_page, by_exit;
 	uint64_t steps_back; /* the last: also other impossible values */
 };
@@ -38,7 +38,7 @@ static void *read_on(void *opaque)
 		while (before < value && !atomic_compare_exchange_weak(&latest, &before, value))
 			;
 		if (r->is_slow)
-			nap_ms(1);
+			nap_ms(20);
 	}
 	return NULL;
 }
@@ -63,9 +63,15 @@ static void end_readers(struct reader readers[2])
 	}
 }
 
+/* Whether there have been reads by the page and by exits: a busy host gives readers no processor for a while. */
+static bool both_ways(const struct reader readers[2])
+{
+	return readers[0].by_page + readers[1].by_page > 0 && readers[0].by_exit + readers[1].by_exit > 0;
+}
+
 static void test_comes_and_shows(void **state)
 {
-	uint64_t first, second, config;
+	uint64_t first, second, config, start_ms;
 	bool by_page;
 
 	(void)state;
@@ -76,11 +82,14 @@ static void test_comes_and_shows(void **state)
 	config = rd(CONFIG, MAIN, &by_page);
 	if (by_page) /* else it has gone for a moment */
 		assert_int_equal(config, 1);
+	start_ms = now_ms();
 	first = rd(COUNTER, MAIN, &by_page);
-	nap_ms(20);
-	second = rd(COUNTER, MAIN, &by_page);
-	assert_true(
-		second > first && second - first < 100000000); /* the publisher moves it; 100 MHz, less than a second */
+	do { /* the publisher moves it, as soon as it has a processor */
+		nap_ms(20);
+		second = rd(COUNTER, MAIN, &by_page);
+	} while (second == first && now_ms() - start_ms < 60000);
+	/* 100 MHz; what was read first may have been as old as the limit, and what may be late is late on a busy host */
+	assert_true(second > first && (second - first) / 100000 <= now_ms() - start_ms + 10000);
 	assert_true(number("passes") > 10);
 	assert_true(number("maps") >= 1);
 	assert_true(number("publisher_cpu_ns") > 0);
@@ -99,7 +108,7 @@ static void test_comings_and_goings(void **state)
 	create(OPT_PAGE_ON, 1000000, OPT_ACCEL_ON);
 	wr(CONFIG, MAIN, 1);
 	start_readers(readers);
-	while (now_ms() < end_ms || maps < 3) {
+	while (now_ms() < end_ms || ((maps < 3 || !both_ways(readers)) && now_ms() < end_ms + 60000)) {
 		page_tier_forbid(vm.page_tier);
 		assert_false(is_mapped());
 		if (turns % 3 == 0)
@@ -110,10 +119,9 @@ static void test_comings_and_goings(void **state)
 		nap_ms(turns % 5);
 	}
 	end_readers(readers);
-	assert_true(readers[0].by_page + readers[1].by_page > 0);
-	assert_true(readers[0].by_exit + readers[1].by_exit > 0);
+	assert_true(both_ways(readers));
 	/* a stuck word is the only reason for a vCPU to change a slot; the manager comes to know of it a little later */
-	for (unsigned i = 0; i < 1000 && number("given_up") < (json_int_t)changes_by_vcpus; i++)
+	for (unsigned i = 0; i < 15000 && number("given_up") < (json_int_t)changes_by_vcpus; i++)
 		nap_ms(2);
 	assert_true(number("given_up") >= (json_int_t)changes_by_vcpus);
 	destroy();
@@ -195,11 +203,16 @@ static void test_given_up(void **state)
 	page_tier_fault(vm.page_tier, PAGE_FAULT_STUCK);
 	nap_ms(20);
 	is_vcpu = true;
-	wr(CONFIG, MAIN, 1);
-	assert_int_equal(rd(CONFIG, MAIN, &by_page), 1);
+	for (unsigned i = 0; i < 3000; i++) { /* until the publisher has come to be stuck */
+		wr(CONFIG, MAIN, 1);
+		assert_int_equal(rd(CONFIG, MAIN, &by_page), 1);
+		if (!by_page)
+			break;
+		nap_ms(20);
+	}
 	is_vcpu = false;
 	assert_false(by_page);
-	for (unsigned i = 0; i < 1000 && number("given_up") == 0; i++)
+	for (unsigned i = 0; i < 15000 && number("given_up") == 0; i++)
 		nap_ms(2);
 	assert_true(number("given_up") >= 1);
 	page_tier_fault(vm.page_tier, PAGE_FAULT_NONE);
@@ -270,7 +283,7 @@ static void test_random_writes(void **state)
 		readers[i] = (struct reader){.vcpu = i};
 		assert_int_equal(pthread_create(&readers[i].thread, NULL, sample_on, &readers[i]), 0);
 	}
-	while (now_ms() < end_ms) {
+	while (now_ms() < end_ms || (!both_ways(readers) && now_ms() < end_ms + 60000)) {
 		seed = seed * 1664525u + 1013904223u;
 		/* seldom a type bit, so that the page is there most of the time */
 		wr((seed >> 16) % 0x80 * 8, MAIN, seed % 50 ? (uint64_t)seed << 32 | (seed & ~0xau) : ~0ull);
@@ -284,10 +297,8 @@ static void test_random_writes(void **state)
 		wr(TN_CONFIG + 0x20 * n, MAIN, 0);
 	wr(CONFIG, MAIN, 0);
 	assert_true(wait_mapped(true));
-	for (unsigned i = 0; i < 15000 && readers[0].by_page + readers[1].by_page == 0; i++)
-		nap_ms(2); /* readers that have no processor yet */
 	end_readers(readers);
-	assert_true(readers[0].by_page + readers[1].by_page > 0 && readers[0].by_exit + readers[1].by_exit > 0);
+	assert_true(both_ways(readers));
 	for (unsigned reg = 0; reg < 0x400; reg += 8) {
 		bool by_page;
 		uint64_t shown = rd(reg, MAIN, &by_page), said;
@@ -315,8 +326,8 @@ static void test_check_mode(void **state)
 	bool by_page;
 
 	(void)state;
-	create(OPT_PAGE_ON, 50, OPT_ACCEL_CHECK);
-	for (unsigned i = 0; i < 15000 && number("passes") <= 10; i++)
+	create(OPT_PAGE_ON, 1000000, OPT_ACCEL_CHECK);
+	for (unsigned i = 0; i < 30000 && number("passes") <= 10; i++)
 		nap_ms(2);
 	end_ms = now_ms() + STORM_MS;
 	for (unsigned i = 0; now_ms() < end_ms; i++) {
@@ -370,7 +381,7 @@ static void test_demand(void **state)
 	assert_int_equal(runs_of_probe, 1);
 	nap_ms(100);
 	end_readers(readers);
-	/* 1000 reads a second cost a fiftieth of a processor */
+	/* 50 reads a second cost a thousandth of a processor */
 	atomic_store(&stop_storm, false);
 	assert_int_equal(pthread_create(&slow.thread, NULL, read_on, &slow), 0);
 	assert_true(wait_mapped(false));

@@ -428,7 +428,7 @@ fuzz: setup-check fuzzers $(BUILD)/tests/fuzz/equiv
 	@for t in $(FUZZERS); do scripts/fuzz.sh $(BUILD)/fuzz/bin/$$t $(FUZZ_SECONDS) || exit 1; done
 	@$(BUILD)/tests/fuzz/equiv --accesses $(EQUIV_ACCESSES) --seed $$(date +%s) --out $(BUILD)/fuzz
 
-BENCHES := bench_access bench_jit bench_page bench_kernel_tier
+BENCHES := bench_access bench_jit bench_page bench_slot bench_kernel_tier
 .PHONY: benches examples
 benches: $(BENCHES:%=$(BUILD)/tests/bench/%)
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIB_OBJS) $(BUILD)/embed.o

@@ -341,6 +341,13 @@ check-long: setup-check
 	@$(MAKE) -s --no-print-directory -j2 all tests guests
 	@cat tests/nested/list.txt tests/nested/long.txt >$(BUILD)/long.txt
 	@BUILD=$(BUILD) NESTED_SECONDS=$${NESTED_SECONDS:-14400} scripts/nested.sh check $(BUILD)/long.txt
+# Linux's boot and clocks beside QEMU's, both in the bed; half an hour.
+BENCH_ROUNDS ?= 3
+.PHONY: bench-nested
+bench-nested: setup-check
+	@$(MAKE) -s --no-print-directory -j2 all guests
+	@BUILD=$(BUILD) NESTED_PROGRAMS="$$(command -v qemu-system-x86_64)" NESTED_PATHS="$(wildcard /usr/share/qemu/kvmvapic.bin /usr/share/qemu/linuxboot_dma.bin)" \
+		NESTED_FILES=tests/nested/bench-files.txt NESTED_SECONDS=$${NESTED_SECONDS:-7200} scripts/nested.sh run "tests/nested/bench.sh $(BENCH_ROUNDS)"
 nested-shell: setup-check
 	@$(MAKE) -s --no-print-directory -j2 all tests guests
 	@BUILD=$(BUILD) scripts/nested.sh shell
@@ -363,6 +370,7 @@ help:
 	@echo 'make check-kernel-tier  programs inside such a KVM, in the nested bed (part of make check)'
 	@echo 'make check-long    the whole matrix of guests in the same bed, hours: a minute of each clock, whole passes of memtest86+'
 	@echo 'make bench      measure, paired with QEMU where it is installed; the figures of docs/performance.md'
+	@echo 'make bench-nested  Linux'\''s boot and clocks, hotreg and QEMU in the same bed (BENCH_ROUNDS=N)'
 	@echo 'make fuzz       the fuzzers, $(FUZZ_SECONDS) s each (FUZZ_SECONDS=N), then $(EQUIV_ACCESSES) accesses a device (EQUIV_ACCESSES=N)'
 	@echo 'make tests      build the unit tests only; build/tests/unit/test_X runs one'
 	@echo 'make guests     build the guests, the GRUB disk image and the programs that are wrong on purpose only'

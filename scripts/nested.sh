@@ -9,7 +9,7 @@
 #   check [LIST]  the tests of tests/nested/list.txt (or LIST), by tests/nested/init.sh inside; one line of counts. Where
 #                 /dev/kvm is the real thing (hotreg doctor's self-test), they run on it directly
 #   shell         a shell in there, on this terminal; ctrl-a x leaves
-#   run COMMAND   one shell command in there
+#   run COMMAND   one shell command in there, with the guests of the list NESTED_LIST, if any
 #
 # The kernel, its modules, busybox and memtest86+ come with `apt-get download`, are unpacked under build/nested and never
 # installed. NESTED_KVM_KO is a kvm.ko in place of the kernel's own, NESTED_BED a directory for this run, so that several can
@@ -22,6 +22,7 @@ bed=${NESTED_BED:-$store}
 cpus=${NESTED_CPUS:-2}
 memory=${NESTED_MEMORY:-2G}
 seconds=${NESTED_SECONDS:-1500}
+list=${NESTED_LIST:-}
 
 skip() {
 	echo "$*"
@@ -37,16 +38,19 @@ kernel_package() {
 	apt-cache search --names-only '^linux-image-[0-9][^ ]*-cloud-amd64-unsigned$' | cut -d' ' -f1 | sort -V | tail -n 1
 }
 
-# download PACKAGE: unpacked under $store/root; once.
+# download PACKAGE [ROOT [PREFIX]]: unpacked under ROOT, which is $store/root; once. PREFIX stands before the command.
 download() {
-	[ -e "$store/have/$1" ] && return
-	rm -rf "$store/deb"
-	mkdir -p "$store/deb" "$store/root" "$store/have"
-	(cd "$store/deb" && apt-get -qq download "$1") >"$store/download.log" 2>&1 ||
+	local root=${2:-$store/root} deb
+	local have=$store/have/${root##*/}-$1
+	[ -e "$have" ] && return
+	deb=$(realpath -m "$store/deb")
+	rm -rf "$deb"
+	mkdir -p "$deb" "$root" "$store/have"
+	(store=$(realpath "$store") && cd "$deb" && ${3:-} apt-get -qq download "$1") >"$store/download.log" 2>&1 ||
 		skip "needs Debian's package $1, which apt-get cannot download here: $(tail -n 1 "$store/download.log")"
-	dpkg -x "$store/deb/"*.deb "$store/root" || die "cannot unpack $1"
-	rm -rf "$store/deb"
-	: >"$store/have/$1"
+	dpkg -x "$deb/"*.deb "$root" || die "cannot unpack $1"
+	rm -rf "$deb"
+	: >"$have"
 }
 
 # What every run shares; one at a time.
@@ -88,26 +92,12 @@ get_kernel() {
 	release=$(ls "$store/root/lib/modules")
 }
 
-# $bed/vmlinuz and $bed/guest.gz, for hotreg's guests: that kernel, and busybox with an init of its own.
-make_guest() {
-	local root=$store/root
-	cp "$root/boot/vmlinuz-$release" "$bed/vmlinuz"
-	rm -rf "$bed/guest"
-	mkdir -p "$bed/guest"/{bin,dev,proc,sys,tmp}
-	cp "$root/bin/busybox" "$bed/guest/bin/"
-	cp "$build/guest/guest_exit" "$build/guest/guest_tool" "$bed/guest/bin/" ||
-		die "$build/guest/guest_exit or guest_tool is missing: make guests"
-	xz -dc "$root/lib/modules/$release/kernel/drivers/acpi/button.ko.xz" >"$bed/guest/button.ko" ||
-		die "cannot unpack the module button"
-	cp tests/nested/guest_init.sh "$bed/guest/init"
-	pack "$bed/guest" "$bed/guest.gz"
-}
-
 prepare() {
 	local module root=$store/root
 	command -v qemu-system-x86_64 >/dev/null || skip "needs qemu-system-x86_64 (Debian: qemu-system-x86)"
 	get_kernel
-	make_guest
+	make_guest "" "$store/root" "$build/guest"
+	get_guests
 	rm -rf "$bed/initramfs"
 	mkdir -p "$bed/initramfs"/{bin,dev,proc,sys,tmp,modules,hotreg}
 	cp "$root/bin/busybox" "$bed/initramfs/bin/"
@@ -134,6 +124,9 @@ prepare() {
 	done
 	[ ! -d /usr/share/seabios ] || cp -r --parents /usr/share/seabios "$bed/initramfs/"
 	cp "$bed/vmlinuz" "$bed/guest.gz" "$bed/initramfs/hotreg/"
+	for f in $(guest_names); do
+		cp "$bed/why-$f" "$bed/initramfs/hotreg/" 2>/dev/null || cp "$bed/vmlinuz-$f" "$bed/guest.gz-$f" "$bed/initramfs/hotreg/"
+	done
 	cp "$root/boot/"memtest86+{x64,ia32}.bin "$bed/initramfs/hotreg/" 2>/dev/null
 }
 
@@ -156,6 +149,8 @@ boot() {
 		-append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable $1" "${@:2}"
 }
 
+. scripts/nested-guests.sh
+
 case ${1:-check} in
 package)
 	kernel_package
@@ -164,7 +159,7 @@ check)
 	list=${2:-tests/nested/list.txt}
 	if [ -z "${NESTED_KVM_KO:-}" ] && "$build/hotreg" doctor | grep -q '^  32-bit paging  *works'; then
 		echo "nested: /dev/kvm here is the real thing, so its tests run on it directly"
-		(get_kernel && make_guest) # without it the Linux guests are skipped by name
+		(get_kernel && make_guest "" "$store/root" "$build/guest" && get_guests) # without it the Linux guests are skipped by name
 		exec env BUILD="$build" OUT="$bed/check" LINUX="$bed/vmlinuz" LINUX_INITRD="$bed/guest.gz" scripts/check.sh "$list" 1
 	fi
 	prepare

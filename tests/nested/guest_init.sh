@@ -1,8 +1,8 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: BSD-2-Clause
 # guest_init.sh: the first process of a Linux guest in the nested bed. Says what it finds, then does what do= on the
-# kernel command line says: nothing more, reset (the machine starts again), interrupts (shows them), bench (reads the time
-# by two clock sources, on all vCPUs at once, and turns the power off), clock (reads the time, for clock.sh), or cycle: on the first boot
+# kernel command line says: nothing more, reset (the machine starts again), interrupts (shows what has come, and by what), bench (reads the time
+# by two clock sources and a port that nobody claims, on all vCPUs at once, and turns the power off), clock (reads the time, for clock.sh), or cycle: on the first boot
 # it reads the time by each clock source and reboots, on the second one it waits for the power button and turns the power
 # off. Otherwise it ends the VM by the debug exit port.
 /bin/busybox --install -s /bin
@@ -12,6 +12,8 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 clocks=/sys/devices/system/clocksource/clocksource0
 echo "guest: init reached, $(nproc) cpus, clocksource $(cat $clocks/current_clocksource)"
+echo "guest: Linux $(uname -r) $(uname -m)"
+echo "guest: date $(date +%s)"
 
 # The boot counter is a byte of CMOS memory that nobody else uses; it survives resets, and is 0 at power-on.
 BOOTS=0x50
@@ -33,7 +35,7 @@ pressed() { # how often the power button's event has been handled
 
 second_boot() {
 	echo "guest: $(guest_tool sleep 500)" # its timer has to work after a reset
-	insmod /button.ko || guest_exit 3
+	[ ! -e /button.ko ] || insmod /button.ko || guest_exit 3
 	echo "guest: waiting for the power button"
 	for n in $(seq 600); do
 		[ "$(pressed)" = 0 ] || break
@@ -50,6 +52,7 @@ bench() {
 		[ "$(cat $clocks/current_clocksource)" = $c ] || { echo "guest: no clocksource $c"; guest_exit 2; }
 		echo "guest: bench $c: $(guest_tool clock 1000)"
 	done
+	echo "guest: bench port: $(guest_tool port 1000)"
 	poweroff -f
 	sleep 60
 }
@@ -57,7 +60,10 @@ bench() {
 case $(cat /proc/cmdline) in
 *do=bench*) bench ;;
 *do=reset*) reboot -f ;;
-*do=interrupts*) cat /proc/interrupts ;;
+*do=interrupts*)
+	echo "guest: $(guest_tool sleep 200)"
+	sed 's/^/guest: /' /proc/interrupts
+	;;
 *do=clock*) # for as long as ms= says, with the clock that the command line names
 	want=$(sed -n 's/.*clocksource=\([^ ]*\).*/\1/p' /proc/cmdline)
 	for n in $(seq 50); do # the kernel takes some seconds to trust a TSC

@@ -5,6 +5,7 @@
  *                                  clock in turn, and says how often; status 1 when either ever went back, or was behind what another
  *                                  processor had read before
  *   guest_tool drift MS            the same, and each 100 ms the monotonic time in a line "stamp NS", for who compares it with the host's
+ *   guest_tool port MS             reads a port that nobody claims, on each processor at once, and says how often: what scales as nothing else
  *   guest_tool sleep MS            sleeps, and says how long that took; status 1 when it was more than twice as long
  *   guest_tool cmos INDEX [VALUE]  writes a byte of CMOS memory, which survives a reset, or prints it
  */
@@ -22,6 +23,9 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { FREE_PORT = 0x5000 }; /* nobody's in hotreg and in QEMU */
+enum what { CLOCK, STAMPS, PORT };
 
 static uint64_t monotonic_ns(void)
 {
@@ -57,14 +61,10 @@ static uint64_t read_clock(struct clocks *all, unsigned which)
 	return now;
 }
 
-static void clock_loop(struct clocks *all, int processor, uint64_t end, bool has_stamps)
+static void clock_loop(struct clocks *all, uint64_t end, bool has_stamps)
 {
 	uint64_t calls = 0, now = 0, stamp = 0;
-	cpu_set_t set;
 
-	CPU_ZERO(&set);
-	CPU_SET(processor, &set);
-	sched_setaffinity(0, sizeof(set), &set);
 	while (now < end) {
 		if (has_stamps && now >= stamp) {
 			now = monotonic_ns();
@@ -79,7 +79,33 @@ static void clock_loop(struct clocks *all, int processor, uint64_t end, bool has
 	atomic_fetch_add(&all->calls, calls);
 }
 
-static int clock_loops(uint64_t ms, bool has_stamps)
+/* The time is asked for once in a hundred times only, so that it does not count. */
+static void port_loop(struct clocks *all, uint64_t end)
+{
+	uint64_t calls = 0;
+
+	do {
+		for (int i = 0; i < 100; i++)
+			inb(FREE_PORT);
+		calls += 100;
+	} while (monotonic_ns() < end);
+	atomic_fetch_add(&all->calls, calls);
+}
+
+static void loop(enum what what, struct clocks *all, int processor, uint64_t end)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(processor, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+	if (what == PORT)
+		port_loop(all, end);
+	else
+		clock_loop(all, end, what == STAMPS && processor == 0);
+}
+
+static int loops(uint64_t ms, enum what what)
 {
 	struct clocks *all = mmap(NULL, sizeof(*all), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	uint64_t end = monotonic_ns() + ms * 1000000;
@@ -87,16 +113,20 @@ static int clock_loops(uint64_t ms, bool has_stamps)
 
 	if (all == MAP_FAILED)
 		return 2;
+	if (what == PORT && ioperm(FREE_PORT, 1, 1) < 0) {
+		perror("guest_tool: a port");
+		return 2;
+	}
 	for (int i = 1; i < processors; i++) {
 		pid_t pid = fork();
 
 		if (pid == 0) {
-			clock_loop(all, i, end, false);
+			loop(what, all, i, end);
 			_exit(0);
 		}
 		children += pid > 0;
 	}
-	clock_loop(all, 0, end, has_stamps);
+	loop(what, all, 0, end);
 	while (children && wait(NULL) > 0)
 		children--;
 	printf("%" PRIu64 " calls in %" PRIu64 " ms, %" PRIu64 " steps back\n", atomic_load(&all->calls), ms,
@@ -132,13 +162,15 @@ static int cmos(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "clock") == 0)
-		return clock_loops(strtoull(argv[2], NULL, 0), false);
+		return loops(strtoull(argv[2], NULL, 0), CLOCK);
 	if (argc == 3 && strcmp(argv[1], "drift") == 0)
-		return clock_loops(strtoull(argv[2], NULL, 0), true);
+		return loops(strtoull(argv[2], NULL, 0), STAMPS);
+	if (argc == 3 && strcmp(argv[1], "port") == 0)
+		return loops(strtoull(argv[2], NULL, 0), PORT);
 	if (argc == 3 && strcmp(argv[1], "sleep") == 0)
 		return sleep_once(strtoull(argv[2], NULL, 0));
 	if (argc >= 3 && strcmp(argv[1], "cmos") == 0)
 		return cmos(argc - 2, argv + 2);
-	fprintf(stderr, "usage: guest_tool clock MS | drift MS | sleep MS | cmos INDEX [VALUE]\n");
+	fprintf(stderr, "usage: guest_tool clock MS | drift MS | port MS | sleep MS | cmos INDEX [VALUE]\n");
 	return 2;
 }

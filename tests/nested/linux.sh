@@ -1,22 +1,34 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# linux.sh ACCEL CPUS WORDS...: boots the bed's kernel in hotreg to its init, WORDS added to the kernel command line; with do=cycle it
-# reads the time by each clock source, reboots, and is turned off by the power button (guest_init.sh). Only for
+# linux.sh ACCEL CPUS WORDS...: boots Linux in hotreg to its init, WORDS added to the kernel command line; with do=cycle it
+# reads the time by each clock source, reboots, and is turned off by the power button; with do=interrupts it shows what its interrupts
+# come by, which must include SHOWS (guest_init.sh). RESET is how the reboot must come. SHADOW=1: in the bed KVM keeps shadow page tables instead of nested ones,
+# for 686-pae, which with QEMU 7.2's emulation of nested paging does not get to its first line, in hotreg or QEMU. GUEST is one of Debian's other kernels instead of the bed's (scripts/nested-guests.sh), MODEL a CPU model. Only for
 # a KVM with paging; called in the nested bed (tests/nested/list.txt), or beside it with LINUX and LINUX_INITRD from scripts/nested.sh.
 set -u
 build=${BUILD:-build}
-kernel=${LINUX:-vmlinuz} initrd=${LINUX_INITRD:-guest.gz}
+guest=${GUEST:+-$GUEST}
+kernel=${LINUX:-vmlinuz}$guest initrd=${LINUX_INITRD:-guest.gz}$guest why=$(dirname "${LINUX:-vmlinuz}")/why$guest
+if [ -e "$why" ]; then
+	cat "$why"
+	exit 77
+fi
 [ -e "$kernel" ] && [ -e "$initrd" ] || { echo "needs Debian's kernel, which is not there ($kernel, $initrd)"; exit 77; }
 accel=$1 cpus=$2
 shift 2
+if [ -n "${SHADOW:-}" ] && [ -e /modules/kvm-amd.ko ]; then
+	trap 'rmmod kvm-amd; insmod /modules/kvm-amd.ko' EXIT
+	rmmod kvm-amd && insmod /modules/kvm-amd.ko npt=0 || exit 1
+fi
 out=$(mktemp)
 socket=$out.qmp
-timeout 240 "$build/hotreg" run --cpu kvm --accel "$accel" --cpus "$cpus" --kernel "$kernel" --initrd "$initrd" --mem 384M --qmp "unix:$socket" \
+start=$(date +%s)
+timeout 240 "$build/hotreg" run --cpu kvm --accel "$accel" --cpus "$cpus" --kernel "$kernel" --initrd "$initrd" --mem 384M --cpu-model "${MODEL:-host}" --qmp "unix:$socket" \
 	--append "console=ttyS0 panic=-1 nokaslr mitigations=off noxsave quiet $*" >"$out" 2>&1 </dev/null &
 hotreg=$!
 
 fail() {
-	echo "linux: $accel, $cpus cpus, $*"
+	echo "linux: ${GUEST:-cloud}, $accel, $cpus cpus, $*"
 	tail -n 30 "$out"
 	kill "$hotreg" 2>/dev/null
 	exit 1
@@ -40,6 +52,19 @@ wait "$hotreg"
 status=$?
 grep -a '^guest: ' "$out" | tr -d '\r'
 want "guest: init reached, $cpus cpus"
+case ${GUEST:-} in
+686*) want "guest: Linux " && want "-$GUEST i686" ;;
+*) want " x86_64" ;;
+esac
+date=$(sed -nE 's/^guest: date ([0-9]+).*/\1/p' "$out" | head -n 1)
+[ "${date:-0}" -ge $((start - 2)) ] && [ "$date" -le $(($(date +%s) + 2)) ] || fail "the date was $date, at $start"
+case " $* " in
+*" do=interrupts "*)
+	for text in ${SHOWS:-IO-APIC}; do
+		grep -aqE "^guest: +[0-9]+: .*$text" "$out" || fail "no interrupt by $text"
+	done
+	;;
+esac
 if [ $want = 0 ]; then
 	want "guest: init reached, $cpus cpus" 2
 	want "guest: ACPI: PM-Timer IO Port: 0x608"
@@ -50,7 +75,7 @@ if [ $want = 0 ]; then
 	done
 	grep -aqE "^guest: 500 ms of sleep took ([5-9][0-9][0-9]|1000)\b" "$out" || fail "timers are late after the reset"
 	want "guest: power button"
-	want "hotreg: the guest resets the machine: "
+	want "hotreg: the guest resets the machine: ${RESET:-}"
 	want "hotreg: the guest turned the power off"
 fi
 [ $status = $want ] || fail "status $status instead of $want"

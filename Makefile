@@ -41,7 +41,7 @@ endif
 ACCEL := object mapdef elfcheck btfcheck reloc layout field insn disasm tnum range range_alu range_cmp verifier verify_state verify_code \
 	verify_insn verify_call verify_mem verify_report interp engine jit jit_alu jit_plan jit_x86 jit_mem runtime runtime_string page
 # `hotreg prog`: of the program, not of the library
-ACCEL_CMD := kernel progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw progcmd_bench progcmd_bench_kernel rawprog sandbox
+ACCEL_CMD := kernel kernel_pin progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw progcmd_bench progcmd_bench_kernel rawprog sandbox
 VMM := options vm vm_run clock bus bus_check bus_zones deferred mem chardev event stats trace boot boot_area elfload linux multiboot pvh cpu_kvm kvm_apic kvm_deferred kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
 VMM += page_image page_tier page_manage page_publish page_host page_probe
@@ -67,6 +67,7 @@ UNIT_TESTS += test_ioapic test_irq_route test_lockdebug test_kvm_apic
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_options test_trace test_vm test_vm_threads test_chardev test_stats
 UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_doorbell test_kernel_load test_model_holds
 UNIT_TESTS += test_control test_ctl test_pause test_qmp test_qmp_live
+UNIT_TESTS += test_kvm_tier test_kernel_pins
 UNIT_TESTS += test_page_image test_page_tier test_page_proof test_page_probe
 UNIT_TESTS += test_platform_prog test_deferred test_kvm_deferred
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz test_verify_kernel test_verify_limits
@@ -211,6 +212,7 @@ $(BUILD)/tests/unit/lockdebug.o: vmm/lockdebug.c
 # KVM: the tests stand between hotreg and the kernel, to play other ones.
 $(BUILD)/tests/unit/test_cpu_kvm $(BUILD)/tests/unit/test_kvm_deferred $(BUILD)/tests/unit/test_kvm_apic: LDFLAGS += -Wl,--wrap=ioctl
 $(BUILD)/tests/unit/test_kvm_probe $(BUILD)/tests/unit/test_page_probe: LDFLAGS += -Wl,--wrap=ioctl,--wrap=open,--wrap=mmap
+$(BUILD)/tests/unit/test_kvm_tier: LDFLAGS += -Wl,--wrap=ioctl,--wrap=accel_kernel_unusable,--wrap=accel_slot_share_page,--wrap=accel_slot_load_kernel
 
 # What the test device asks of the kernel.
 $(BUILD)/tests/unit/test_testdev: LDFLAGS += -Wl,--wrap=mprotect
@@ -222,7 +224,7 @@ $(BUILD)/tests/unit/test_jit_objects: LDFLAGS += -Wl,--wrap=memfd_create
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
 # Programs that are wrong on purpose, for tests.
-TEST_PROGS := hpet_wrong hpet_version page_refused iodev
+TEST_PROGS := hpet_wrong hpet_bss hpet_version page_refused iodev
 # Objects for the loader's test: a good one, and one for each thing that is refused.
 REFUSED := none version0 wrong_size pointer hole tail union bits int128 empty_array packed no_state static_state \
 	hidden_state no_head tiny_state two_states extern_var extern_func maps map_flags map_key map_empty map_large \
@@ -252,7 +254,7 @@ $(BUILD)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
 
 GUEST_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=none \
 	-mgeneral-regs-only -Wall -Wextra -Werror -Itests/guest
-TRAP_GUESTS := intr paging paging_pae v86 pic
+TRAP_GUESTS := intr paging paging_pae v86 pic spin
 GUESTS := regbench smp_hpet page_hpet cpuid sipi fabric $(TRAP_GUESTS)
 GUEST_BINS := $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest/grub.img $(BUILD)/guest/bootsect.img $(BUILD)/guest/vga.img $(BUILD)/guest/resets.bin $(BUILD)/guest/clocks.bin $(BUILD)/guest/guest_exit $(BUILD)/guest/guest_tool
 GUEST_BINS += $(BUILD)/guest/loaded.flat $(BUILD)/guest/loaded_pvh.elf
@@ -341,6 +343,7 @@ check-long: setup-check
 	@$(MAKE) -s --no-print-directory -j2 all tests guests
 	@cat tests/nested/list.txt tests/nested/long.txt >$(BUILD)/long.txt
 	@BUILD=$(BUILD) NESTED_SECONDS=$${NESTED_SECONDS:-14400} scripts/nested.sh check $(BUILD)/long.txt
+	@$(MAKE) -s --no-print-directory check-kernel-tier
 # Linux's boot and clocks beside QEMU's, both in the bed; half an hour.
 BENCH_ROUNDS ?= 3
 .PHONY: bench-nested
@@ -358,7 +361,9 @@ kernel-tier:
 	@BUILD=$(BUILD) scripts/kernel-tier.sh build
 check-kernel-tier: setup-check
 	@$(MAKE) -s --no-print-directory -j2 all tests guests
-	@BUILD=$(BUILD) scripts/kernel-tier.sh check
+	@cat tests/nested/kernel-list.txt tests/nested/kernel-long.txt >$(BUILD)/kernel-all.txt
+	@BUILD=$(BUILD) NESTED_SECONDS=$${NESTED_SECONDS:-7200} scripts/kernel-tier.sh check $(BUILD)/kernel-all.txt
+	@BUILD=$(BUILD) NESTED_SECONDS=$${NESTED_SECONDS:-7200} NESTED_CPUS=1 scripts/kernel-tier.sh check $(BUILD)/kernel-all.txt
 
 .PHONY: help setup-build setup-demo setup-check variants check check-only fuzz fuzzers demo bench format clean
 help:
@@ -367,7 +372,7 @@ help:
 	@echo 'make check      install what is missing, build, run all tests (ASan, UBSan, TSan and a minute of fuzzing included)'
 	@echo 'make check-nested  hotreg on a stock kernel'\''s KVM inside QEMU (part of make check); nested-shell: a shell there'
 	@echo 'make kernel-tier  builds KVM for the running kernel with the patches of accel/kernel/; loads nothing'
-	@echo 'make check-kernel-tier  programs inside such a KVM, in the nested bed (part of make check)'
+	@echo 'make check-kernel-tier  programs inside such a KVM, in the nested bed, on one and two processors (a part is in make check)'
 	@echo 'make check-long    the whole matrix of guests in the same bed, hours: a minute of each clock, whole passes of memtest86+'
 	@echo 'make bench      measure, paired with QEMU where it is installed; the figures of docs/performance.md'
 	@echo 'make bench-nested  Linux'\''s boot and clocks, hotreg and QEMU in the same bed (BENCH_ROUNDS=N)'

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "accel/kernel_pin.h"
 #include "accel/object.h"
 #include "accel/progcmd_int.h"
 #include "accel/slot.h"
@@ -29,7 +30,7 @@ static int fail(struct accel_err *err, int rc, const char *what)
 	return rc;
 }
 
-int accel_slot_share_page(struct accel_slot *slot, struct accel_err *err)
+int accel_slot_share_page(struct accel_slot *slot, const struct accel_pins *pins, struct accel_err *err)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
 	struct accel_page *page = slot->page;
@@ -39,9 +40,12 @@ int accel_slot_share_page(struct accel_slot *slot, struct accel_err *err)
 	pthread_mutex_lock(&page->lock);
 	if (page->map_fd >= 0)
 		goto unlock;
-	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "hotreg_state", sizeof(zero), page->size, 1, &opts);
+	if (pins)
+		fd = kernel_pinned_page(pins, page->size, err);
+	else
+		fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "hotreg_state", sizeof(zero), page->size, 1, &opts);
 	if (fd < 0) {
-		rc = fail(err, fd, "the kernel gives no map for the state page");
+		rc = pins ? fd : fail(err, fd, "the kernel gives no map for the state page");
 		goto unlock;
 	}
 	if (bpf_map_update_elem(fd, &zero, page->data, BPF_ANY)) {
@@ -121,12 +125,13 @@ static int load(const struct accel_object *obj, const char *name, int state_fd, 
 	return rc;
 }
 
-int accel_slot_load_kernel(struct accel_slot *slot, struct accel_kernel_prog *out, struct accel_err *err)
+int accel_slot_load_kernel(
+	struct accel_slot *slot, const struct accel_pins *pins, struct accel_kernel_prog *out, struct accel_err *err)
 {
 	const struct attachment *att;
 	int rc = -ENOENT;
 
-	*out = (struct accel_kernel_prog){.fd = -1, .state_fd = slot->page->map_fd};
+	*out = (struct accel_kernel_prog){.fd = -1, .state_fd = slot->page->map_fd, .event_fd = -1};
 	pthread_mutex_lock(&slot->lock); /* what is attached stays so */
 	att = slot_attachment(slot, atomic_load_explicit(&slot->hot.current, memory_order_acquire));
 	if (att)
@@ -135,10 +140,28 @@ int accel_slot_load_kernel(struct accel_slot *slot, struct accel_kernel_prog *ou
 		snprintf(err->text, sizeof(err->text), "no program is attached");
 	if (!rc) {
 		out->is_stateful = att->is_stateful;
-		rc = load(att->po->obj, att->name, out->state_fd, &out->fd);
-		if (rc)
+		out->event_fd = atomic_load(&slot->eventfd);
+		if (pins)
+			rc = kernel_pinned_prog(pins, att->po->obj, att->name, out->state_fd, &out->fd, err);
+		else if ((rc = load(att->po->obj, att->name, out->state_fd, &out->fd)) != 0)
 			fail(err, rc, "the kernel does not take its program");
 	}
 	pthread_mutex_unlock(&slot->lock);
+	return rc;
+}
+
+int accel_slot_pin(struct accel_slot *slot, const struct accel_pins *pins, struct accel_err *err)
+{
+	struct accel_kernel_prog prog;
+	const struct attachment *att;
+	int rc = accel_slot_load_kernel(slot, NULL, &prog, err);
+
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&slot->lock);
+	att = slot_attachment(slot, atomic_load_explicit(&slot->hot.current, memory_order_acquire));
+	rc = att ? kernel_pin(pins, att->po->obj, att->name, &prog, err) : -ENOENT;
+	pthread_mutex_unlock(&slot->lock);
+	close(prog.fd);
 	return rc;
 }

@@ -249,7 +249,7 @@ static bool line_tier(void)
 {
 	struct accel_err err = {""};
 	int kvm_fd = kvm_open(&err);
-	const char *missing = kvm_fd < 0 ? "/dev/kvm does not open" : kvm_tier_missing(kvm_fd);
+	const char *missing = kvm_fd < 0 ? "/dev/kvm does not open" : kvm_tier_missing(kvm_fd, false);
 
 	if (kvm_fd >= 0)
 		close(kvm_fd);

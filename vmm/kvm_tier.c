@@ -9,14 +9,17 @@
 #include "vmm/kvm_tier.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "accel/kernel.h"
 #include "vmm/kvm_bpf_iodev.h"
+#include "vmm/options.h"
 #include "vmm/text.h"
 #include "vmm/vm.h"
 
@@ -40,17 +43,19 @@ struct tier_range {
 
 struct kvm_tier {
 	struct bus *bus;
-	int vm_fd; /* not ours */
+	int vm_fd;	  /* not ours */
+	const char *pins; /* the directory of --pins; NULL: programs are loaded */
+	int pins_fd;	  /* the same, locked while this VM uses its pages; -1 */
 	struct tier_range ranges[BUS_MAX_RANGES + 1];
 	struct place places[MAX_PLACES];
 	unsigned count;
 };
 
-const char *kvm_tier_missing(int kvm_fd)
+const char *kvm_tier_missing(int kvm_fd, bool pinned)
 {
 	if (ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_BPF_IODEV) < (int)sizeof(struct kvm_bpf_iodev))
 		return "this host's KVM has not the patches for it";
-	return accel_kernel_unusable();
+	return pinned ? NULL : accel_kernel_unusable();
 }
 
 /* ---- places ------------------------------------------------------------------------------------ */
@@ -171,7 +176,7 @@ static int tell_kvm(struct kvm_tier *tier, const struct place *p, uint32_t op, s
 		args.sizes = p->sizes;
 		args.prog_fd = tr->prog.fd;
 		args.state_fd = tr->prog.state_fd;
-		args.event_fd = -1;
+		args.event_fd = tr->prog.event_fd;
 	}
 	if (ioctl(tier->vm_fd, KVM_BPF_IODEV, &args) < 0)
 		return -errno;
@@ -236,13 +241,11 @@ static void choose(struct kvm_tier *tier)
 	for (unsigned i = 1; i <= tier->bus->range_count; i++) {
 		struct range *range = tier->bus->ranges[i];
 		struct tier_range *tr = &tier->ranges[i];
-		const char *why = none ? none : why_never(range);
-
 		range->is_in_kernel = false;
 		if (tr->prog.fd < 0 || tr->is_refused)
 			continue;
-		snprintf(tr->why_not, sizeof(tr->why_not), "%s", why ? why : "");
-		range->is_in_kernel = !why && range->mapped;
+		snprintf(tr->why_not, sizeof(tr->why_not), "%s", none ? none : "");
+		range->is_in_kernel = !none && range->mapped;
 	}
 }
 
@@ -321,16 +324,28 @@ static void close_prog(struct tier_range *tr)
 	tr->prog.fd = -1;
 }
 
+/* Where the range's program is pinned; NULL: nowhere, it is loaded. */
+static const struct accel_pins *pins_of(const struct kvm_tier *tier, const struct range *range, struct accel_pins *pins)
+{
+	*pins = (struct accel_pins){.dir = tier->pins, .device = range->dev->name};
+	return tier->pins ? pins : NULL;
+}
+
 /* What is attached to the range's slot now, loaded. */
 static void load(struct kvm_tier *tier, const struct range *range, struct accel_kernel_prog *out)
 {
 	struct tier_range *tr = &tier->ranges[range->index];
 	struct accel_err err = {""};
+	struct accel_pins pins;
 
 	*out = (struct accel_kernel_prog){.fd = -1};
 	tr->why_not[0] = '\0';
 	tr->is_refused = false;
-	if (range->slot && accel_slot_attached(range->slot) && accel_slot_load_kernel(range->slot, out, &err))
+	if (!range->slot || !accel_slot_attached(range->slot))
+		return;
+	if (why_never(range))
+		snprintf(tr->why_not, sizeof(tr->why_not), "%s", why_never(range));
+	else if (accel_slot_load_kernel(range->slot, pins_of(tier, range, &pins), out, &err))
 		snprintf(tr->why_not, sizeof(tr->why_not), "%.150s", err.text);
 }
 
@@ -378,12 +393,13 @@ static void start_ranges(struct kvm_tier *tier)
 		struct range *range = tier->bus->ranges[i];
 		struct tier_range *tr = &tier->ranges[i];
 		struct accel_err err = {""};
+		struct accel_pins pins;
 		int rc;
 
 		if (!range->slot)
 			continue;
 		pthread_mutex_lock(&range->dev->lock); /* nobody is in the page */
-		rc = accel_slot_share_page(range->slot, &err);
+		rc = accel_slot_share_page(range->slot, pins_of(tier, range, &pins), &err);
 		pthread_mutex_unlock(&range->dev->lock);
 		if (rc)
 			snprintf(tr->why_not, sizeof(tr->why_not), "%.150s", err.text);
@@ -392,11 +408,24 @@ static void start_ranges(struct kvm_tier *tier)
 	}
 }
 
+/* The pages that are pinned there are for one VM at a time. */
+static int lock_pins(struct kvm_tier *tier, struct accel_err *err)
+{
+	tier->pins_fd = open(tier->pins, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (tier->pins_fd < 0)
+		return err_fail(err, -errno, "--pins %.1000s: %s", tier->pins, strerror(errno));
+	if (flock(tier->pins_fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	return err_fail(err, -EBUSY, "--pins %.1000s: %s", tier->pins,
+		errno == EWOULDBLOCK ? "another VM uses what is pinned there" : strerror(errno));
+}
+
 int kvm_tier_start(struct vm *vm, int kvm_fd, int vm_fd, struct kvm_tier **out, struct accel_err *err)
 {
-	const char *missing = kvm_tier_missing(kvm_fd);
+	const char *missing = kvm_tier_missing(kvm_fd, vm->opt->pins != NULL);
 	struct kvm_tier *tier;
 	unsigned inside, of;
+	int rc;
 
 	*out = NULL;
 	if (missing)
@@ -408,8 +437,15 @@ int kvm_tier_start(struct vm *vm, int kvm_fd, int vm_fd, struct kvm_tier **out, 
 		return err_fail(err, -ENOMEM, "out of memory");
 	tier->bus = &vm->bus;
 	tier->vm_fd = vm_fd;
+	tier->pins = vm->opt->pins;
+	tier->pins_fd = -1;
 	for (unsigned i = 0; i <= BUS_MAX_RANGES; i++)
 		tier->ranges[i].prog.fd = -1;
+	rc = tier->pins ? lock_pins(tier, err) : 0;
+	if (rc) {
+		kvm_tier_stop(tier);
+		return rc;
+	}
 	start_ranges(tier);
 	bus_set_program_watcher(&vm->bus, programs_changed, tier);
 	bus_program_changed(&vm->bus, NULL);
@@ -439,6 +475,8 @@ void kvm_tier_stop(struct kvm_tier *tier)
 		drop_place(tier, tier->count - 1);
 	for (unsigned i = 0; i <= BUS_MAX_RANGES; i++)
 		close_prog(&tier->ranges[i]);
+	if (tier->pins_fd >= 0)
+		close(tier->pins_fd);
 	free(tier);
 }
 
@@ -478,4 +516,29 @@ void kvm_tier_summary(struct kvm_tier *tier, unsigned *inside, unsigned *of)
 		*inside += has_locked(tier, range);
 	}
 	pthread_mutex_unlock(&tier->bus->lock);
+}
+
+int kvm_tier_pin(struct vm *vm, const char *dir, unsigned *count, struct accel_err *err)
+{
+	const char *missing = accel_kernel_unusable();
+	int rc;
+
+	*count = 0;
+	if (missing)
+		return err_fail(err, -EPERM, "%s", missing);
+	for (unsigned i = 1; i <= vm->bus.range_count; i++) {
+		const struct range *range = vm->bus.ranges[i];
+		const struct accel_pins pins = {.dir = dir, .device = range->dev->name};
+		struct accel_err why = {""};
+
+		if (!range->slot || why_never(range))
+			continue;
+		rc = accel_slot_share_page(range->slot, NULL, &why);
+		if (!rc)
+			rc = accel_slot_pin(range->slot, &pins, &why);
+		if (rc)
+			return err_fail(err, rc, "%s: %.1000s", range->name, why.text);
+		++*count;
+	}
+	return 0;
 }

@@ -14,6 +14,7 @@
 #include "vmm/ctl.h"
 #include "vmm/doctor.h"
 #include "vmm/options.h"
+#include "vmm/text.h"
 #include "vmm/vm.h"
 
 static uint64_t clock_ns(clockid_t clock)
@@ -37,6 +38,8 @@ static bool open_standard_fds(void)
 static int usage(FILE *out, int status)
 {
 	fprintf(out, "usage: hotreg run [OPTION...]           boot a guest; hotreg run --help lists the options\n"
+		     "       hotreg pin DIR [OPTION...]       load and pin such a guest's programs, for hotreg run "
+		     "--pins DIR\n"
 		     "       hotreg prog verify|dump|bench|run|exec   for authors of programs: hotreg prog --help\n"
 		     "       hotreg ctl PATH COMMAND          stop, cont, reset, programs... of a guest that runs: "
 		     "hotreg ctl --help\n"
@@ -79,6 +82,46 @@ static int run_command(int argc, char **argv, uint64_t process_start_ns)
 	return status;
 }
 
+/* DIR and options of run, for a machine that has the same programs. Nothing of it runs, and its files are left alone. */
+static int pin_command(int argc, char **argv)
+{
+	struct vm *vm = malloc(sizeof(*vm));
+	struct options opt;
+	struct accel_err err = {.text = ""};
+	int rc;
+
+	if (argc < 1 || argv[0][0] == '-') {
+		fprintf(stderr,
+			"usage: hotreg pin DIR [OPTION...]: DIR on a BPF file system (mount -t bpf), options as of "
+			"hotreg run\n");
+		free(vm);
+		return EXIT_USAGE;
+	}
+	rc = options_parse(&opt, argc - 1, argv + 1, &err);
+	if (rc == 1) {
+		free(vm);
+		return 0;
+	}
+	opt.pin_to = argv[0];
+	opt.cpu = OPT_CPU_KVM;
+	opt.serial = "none";
+	opt.debugcon = opt.trace = opt.qmp = NULL;
+	opt.stats = false;
+	if (rc == 0 && !vm)
+		rc = err_fail(&err, -ENOMEM, "out of memory");
+	if (rc == 0)
+		rc = vm_create(vm, &opt, &err);
+	if (rc == 0) {
+		printf("pinned %u programs below %s; for another user: chown -R USER %s; then hotreg run --pins %s\n",
+			vm->pinned, argv[0], argv[0], argv[0]);
+		vm_destroy(vm);
+	}
+	if (err.text[0])
+		fprintf(stderr, "hotreg: %s\n", err.text);
+	free(vm);
+	return rc ? EXIT_USAGE : 0;
+}
+
 int main(int argc, char **argv)
 {
 	/* what came before main() was this process's own processor time: loading and linking */
@@ -91,6 +134,8 @@ int main(int argc, char **argv)
 		return usage(stderr, EXIT_USAGE);
 	if (strcmp(argv[1], "run") == 0)
 		return run_command(argc - 2, argv + 2, process_start_ns);
+	if (strcmp(argv[1], "pin") == 0)
+		return pin_command(argc - 2, argv + 2);
 	if (strcmp(argv[1], "prog") == 0)
 		return prog_command(argc - 1, argv + 1);
 	if (strcmp(argv[1], "ctl") == 0)
@@ -110,8 +155,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	fprintf(stderr,
-		"hotreg: unknown command '%.80s': there are run, prog, ctl, stats, top, cpu-models and doctor (hotreg "
-		"--help)\n",
+		"hotreg: unknown command '%.80s': there are run, pin, prog, ctl, stats, top, cpu-models and doctor "
+		"(hotreg --help)\n",
 		argv[1]);
 	return EXIT_USAGE;
 }

@@ -164,6 +164,12 @@ static int set_accel(struct parser *p, char *value)
 	return -EINVAL;
 }
 
+static int set_pins(struct parser *p, char *value)
+{
+	p->opt->pins = value;
+	return 0;
+}
+
 /* off, auto, on or on=DEVICE, and ",gap=MICROSECONDS" behind the last three. */
 static int set_page(struct parser *p, char *value)
 {
@@ -325,6 +331,7 @@ static const struct option_row rows[] = {
 	{"--cpu-model", VALUE, false, set_cpu_model, "MODEL",
 		"host (default), max or a name of `hotreg cpu-models`, with ,+FEATURE and ,-FEATURE (KVM only)"},
 	{"--accel", VALUE, false, set_accel, "MODE", "off, auto (default), on, on=vmm, on=kernel, check"},
+	{"--pins", VALUE, false, set_pins, "DIR", "take programs for the kernel tier from where `hotreg pin` put them"},
 	{"--page", VALUE, false, set_page, "MODE",
 		"read-only pages for hot registers: off, auto (default), on, on=DEVICE; [,gap=US]"},
 	{"--prog", VALUE, true, set_prog, "DEVICE=FILE", "use this object's programs for a device"},
@@ -438,6 +445,9 @@ static const char *contradiction(const struct options *opt)
 		return "several vCPUs need local APICs, which this --cpu-model has not: use --cpus 1 or another model";
 	if (opt->accel == OPT_ACCEL_OFF && opt->prog_count)
 		return "--accel off runs no programs: leave out --prog, or use --accel on or check";
+	if (opt->pins &&
+		(opt->accel == OPT_ACCEL_OFF || opt->accel == OPT_ACCEL_CHECK || opt->accel == OPT_ACCEL_ON_VMM))
+		return "--pins is for the kernel tier, which this --accel has not: use --accel on=kernel or auto";
 	if (opt->page == OPT_PAGE_ON && opt->accel == OPT_ACCEL_OFF)
 		return "--page on shows what programs answer, and --accel off runs none: leave out one of them";
 	if (opt->page == OPT_PAGE_ON && (opt->cpu == OPT_CPU_SOFT || opt->cpu == OPT_CPU_SCRIPT))

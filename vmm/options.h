@@ -47,6 +47,8 @@ struct options {
 	bool page_by_default;	 /* nobody asked, so nothing is said where there is none */
 	const char *page_device; /* with on: this one only; NULL: all */
 	unsigned page_gap_us;
+	const char *pins;   /* where programs for the kernel tier are pinned; NULL: they are loaded */
+	const char *pin_to; /* `hotreg pin`: pin them there, and run nothing; NULL: run */
 	struct opt_prog progs[OPT_MAX_PROGS];
 	unsigned prog_count;
 	enum opt_vga vga;     /* auto: none for a kernel, else std */

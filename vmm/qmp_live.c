@@ -62,7 +62,9 @@ static int accel(struct qmp_call *call)
 	int rc = take_string(call, "mode", &name);
 
 	if (!rc && name && strcmp(name, "on=kernel") == 0)
-		rc = err_fail(&call->err, -ENOTSUP, "on=kernel: this hotreg cannot run programs inside KVM; use on");
+		rc = err_fail(&call->err, -ENOTSUP,
+			"on=kernel: whether programs run inside KVM is settled at the start; use on, which puts them "
+			"back");
 	while (!rc && name && mode <= ACCEL_CHECK && strcmp(name, mode_names[mode]) != 0)
 		mode++;
 	if (!rc && mode > ACCEL_CHECK)

@@ -259,6 +259,8 @@ static int build_machine(struct vm *vm, struct accel_err *err)
 	if (rc)
 		return rc;
 	rc = machine_create(vm, &vm->machine, err);
+	if (!rc && vm->opt->pin_to)
+		return kvm_tier_pin(vm, vm->opt->pin_to, &vm->pinned, err);
 	if (!rc)
 		rc = create_cpus(vm, err);
 	if (!rc)

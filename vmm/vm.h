@@ -65,6 +65,7 @@ struct vm {
 	struct chardev *serial, *debugcon; /* opened by vm_create before machine_create; NULL: none */
 	struct machine *machine;
 	struct kvm_tier *tier; /* the kernel tier; NULL: programs run in the vCPU threads */
+	unsigned pinned;       /* of `hotreg pin`: how many programs */
 	struct trace *trace;
 	struct stats *stats;	     /* NULL without --stats and --qmp */
 	struct control *control;     /* NULL without --qmp */

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # guests.sh TEST [CPU] [ACCEL]: one test with a guest. TEST is seabios, grub, vga, regbench, smp, page, page-smp, loaded, resets, fabric,
-# intr, paging, paging_pae, v86, pic, sipi, cpuid or wrong-program; CPU kvm or soft; ACCEL off, on, on=vmm, on=kernel or check. Status 0, or 77 with a last line that says why
+# intr, paging, paging_pae, v86, pic, spin, sipi, cpuid or wrong-program; CPU kvm or soft; ACCEL off, on, on=vmm, on=kernel or check. Status 0, or 77 with a last line that says why
 # it is skipped. Called from tests/list.txt; HOTREG and BUILD (default build) can be set.
 set -u
 test=$1
@@ -192,6 +192,22 @@ sipi)
 	want_status 1
 	want "$dir/debugcon.txt" "sipi: ok"
 	want_answers
+	;;
+spin)
+	# LIMIT_US: how late an interrupt may be. Then a guest that reads one register and takes no interrupts can be ended.
+	if [ "$cpu" = kvm ]; then
+		"$hotreg" doctor | grep -q "INT n, protected *works" || skip "needs INT n, protected, which this KVM does not do"
+	fi
+	run --kernel "$build/guest/spin.elf" --append "limit=${LIMIT_US:-5000}" --serial none --debugcon "$dir/debugcon.txt" --timeout 100
+	want_status 1
+	want "$dir/debugcon.txt" "spin: ok"
+	want_answers
+	grep '^spin: .*us late' "$dir/debugcon.txt"
+	began=$(date +%s)
+	run --kernel "$build/guest/spin.elf" --append forever=1 --serial none --debugcon "$dir/debugcon.txt" --timeout 2
+	want_status 124
+	want "$dir/debugcon.txt" "spin: forever"
+	[ $(($(date +%s) - began)) -le 12 ] || die "it took $(($(date +%s) - began)) s to end it after 2"
 	;;
 pic)
 	# MODEL is a CPU model: one without an APIC has the PIC alone, one with an APIC has it behind LINT0.

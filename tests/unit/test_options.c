@@ -112,6 +112,7 @@ static const struct bad table[] = {
 	{"--cpu script=FILE --kernel FILE", "runs no guest code"},
 	{"--cpu script=FILE --bios FILE", "runs no guest code"},
 	{"--accel maybe", "none of off, auto, on, on=vmm, on=kernel, check"}, {"--accel on=", "none of off"},
+	{"--pins DIR --accel check", "--pins is for the kernel tier"}, {"--pins DIR --accel on=vmm", "--pins is for"},
 	{"--page maybe", "none of off, auto, on, on=DEVICE"}, {"--page on=", "none of off"},
 	{"--page off,gap=5", "none of off"}, {"--page on,gap=0", "from 1 to 10000000"},
 	{"--page auto,gap=5us", "is not a number of microseconds"}, {"--page on --accel off", "--accel off runs none"},

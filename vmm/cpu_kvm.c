@@ -41,6 +41,10 @@
 #define HIGH_RAM_BASE 0x100000u
 #define MAX_SLOTS (MEM_MAX_REGIONS + 2) /* regions are cut at two addresses */
 
+/* Not in every kernel's headers. */
+#define CAP_DISABLE_QUIRKS2 213
+#define QUIRK_SLOT_ZAP_ALL (1u << 7)
+
 #define FINISH_EXITS 16
 
 /* vm->backend */
@@ -216,6 +220,19 @@ static int setup_irqchip(struct vm *vm, struct kvm_vm *kv, struct accel_err *err
 	return 0;
 }
 
+/*
+ * [KVM] KVM_CAP_DISABLE_QUIRKS2: a slot that goes takes its own page table entries with it and not all of the VM's, which
+ * the guest would then pay for again one by one. From Linux 6.12 on; an older one does as it always did.
+ */
+static void keep_page_tables(const struct kvm_vm *kv)
+{
+	struct kvm_enable_cap cap = {.cap = CAP_DISABLE_QUIRKS2, .args = {QUIRK_SLOT_ZAP_ALL}};
+	const int known = ioctl(kv->vm_fd, KVM_CHECK_EXTENSION, CAP_DISABLE_QUIRKS2);
+
+	if (known > 0 && (known & (int)QUIRK_SLOT_ZAP_ALL))
+		(void)ioctl(kv->vm_fd, KVM_ENABLE_CAP, &cap);
+}
+
 static void kvm_teardown(struct vm *vm)
 {
 	struct kvm_vm *kv = vm->backend;
@@ -269,6 +286,7 @@ static int kvm_setup(struct vm *vm, struct accel_err *err)
 			strerror(errno));
 		goto fail;
 	}
+	keep_page_tables(kv);
 	rc = setup_irqchip(vm, kv, err);
 	if (rc)
 		goto fail;

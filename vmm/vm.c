@@ -194,7 +194,8 @@ static int start_tier(struct vm *vm, struct accel_err *no_tier, struct accel_err
 	else
 		rc = vm->cpu_ops->start_tier(vm, no_tier);
 	if (rc && must)
-		return err_fail(err, rc, "--accel on=kernel: %.1000s; see `make kernel-tier`, or use --accel on=vmm", no_tier->text);
+		return err_fail(err, rc, "--accel on=kernel: %.1000s; see `make kernel-tier`, or use --accel on=vmm",
+			no_tier->text);
 	if (!rc) {
 		page_tier_free(vm->page_tier);
 		vm->page_tier = NULL;

@@ -23,6 +23,7 @@
 #include "vmm/options.h"
 #include "vmm/vm.h"
 
+#define CAP_DISABLE_QUIRKS2 213
 #define MIB 0x100000ull
 #define BASE 0x7c00
 #define PORT_RAISE 0x80	 /* write V: the interrupt controller asks for vector V at once */
@@ -70,9 +71,11 @@ static struct {
 	struct accel_err err;
 } t;
 
-static bool hide_split;	   /* KVM as before Linux 4.5 */
-static bool hide_readonly; /* KVM without read-only memory */
-static unsigned refuse;	   /* that many vectors come back with EEXIST */
+static int known_quirks = -1; /* what KVM says that it can leave; -1: ask it */
+static uint64_t left_quirks;  /* what it was told to leave */
+static bool hide_split;	      /* KVM as before Linux 4.5 */
+static bool hide_readonly;    /* KVM without read-only memory */
+static unsigned refuse;	      /* that many vectors come back with EEXIST */
 static atomic_uint pings;
 static bool race; /* kick between the backend's look at the flags and KVM_RUN */
 
@@ -84,8 +87,17 @@ int __wrap_ioctl(int fd, unsigned long request, unsigned long arg);
 
 int __wrap_ioctl(int fd, unsigned long request, unsigned long arg)
 {
+	const struct kvm_enable_cap *cap = (const void *)arg;
+
 	if (hide_split && request == KVM_CHECK_EXTENSION && arg == KVM_CAP_SPLIT_IRQCHIP)
 		return 0;
+	if (known_quirks >= 0 && request == KVM_CHECK_EXTENSION && arg == CAP_DISABLE_QUIRKS2)
+		return known_quirks;
+	if (request == KVM_ENABLE_CAP && cap->cap == CAP_DISABLE_QUIRKS2) {
+		left_quirks = cap->args[0];
+		if (known_quirks >= 0)
+			return 0;
+	}
 	if (hide_readonly && request == KVM_CHECK_EXTENSION && arg == KVM_CAP_READONLY_MEM)
 		return 0;
 	if (refuse && request == KVM_INTERRUPT) {
@@ -952,6 +964,30 @@ static int this_kvm(void **state)
 	return 0;
 }
 
+/* [KVM] KVM_X86_QUIRK_SLOT_ZAP_ALL, bit 7, is left where KVM says that it can be, and no other. */
+static void test_quirk_of_slots(void **state)
+{
+	static const int known[] = {0, 0x7f, 0x80, 0x1ff};
+
+	(void)state;
+	if (!has_kvm())
+		skip();
+	for (unsigned i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		known_quirks = known[i];
+		left_quirks = 0;
+		memset(&t, 0, sizeof(t));
+		t.vm.opt = &options;
+		t.vm.cpu_count = 1;
+		assert_int_equal(mem_init(&t.vm.mem, 4 * MIB), 0);
+		if (cpu_kvm_ops.setup(&t.vm, &t.err))
+			fail_msg("setup: %s", t.err.text);
+		assert_int_equal(left_quirks, known[i] & 0x80);
+		cpu_kvm_ops.teardown(&t.vm);
+		mem_destroy(&t.vm.mem);
+	}
+	known_quirks = -1;
+}
+
 static void test_old_kvm_second_cpu(void **state)
 {
 	(void)state;
@@ -979,6 +1015,7 @@ int main(void)
 	if (getenv("NESTED"))
 		slowness = 8;
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_quirk_of_slots),
 		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_ins),
 		cmocka_unit_test(test_outs),

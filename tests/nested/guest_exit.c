@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/io.h>
+#include <termios.h>
+#include <unistd.h>
 
 int main(int argc, char **argv)
 {
@@ -13,6 +15,7 @@ int main(int argc, char **argv)
 		perror("guest_exit: port 0xf4");
 		return 2;
 	}
+	tcdrain(STDOUT_FILENO); /* what has been said is still on its way through the serial port */
 	outb((unsigned char)(argc > 1 ? atoi(argv[1]) : 0), 0xf4);
 	return 2;
 }

@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: BSD-2-Clause
 # guest_init.sh: the first process of a Linux guest in the nested bed. Says what it finds, then does what do= on the
-# kernel command line says: nothing more, reset (the machine starts again), interrupts (shows what has come, and by what), bench (reads the time
+# kernel command line says: nothing more, reset (the machine starts again), shell (one, on the serial line), interrupts (shows what has come, and by what), bench (reads the time
 # by two clock sources and a port that nobody claims, on all vCPUs at once, and turns the power off), clock (reads the time, for clock.sh), or cycle: on the first boot
 # it reads the time by each clock source and reboots, on the second one it waits for the power button and turns the power
 # off. Otherwise it ends the VM by the debug exit port.
@@ -60,6 +60,10 @@ bench() {
 case $(cat /proc/cmdline) in
 *do=bench*) bench ;;
 *do=reset*) reboot -f ;;
+*do=shell*)
+	echo "guest: shell"
+	setsid cttyhack sh
+	;;
 *do=interrupts*)
 	echo "guest: $(guest_tool sleep 200)"
 	sed 's/^/guest: /' /proc/interrupts

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# linux.sh ACCEL CPUS WORDS...: boots Linux in hotreg to its init, WORDS added to the kernel command line; with do=cycle it
-# reads the time by each clock source, reboots, and is turned off by the power button; with do=interrupts it shows what its interrupts
-# come by, which must include SHOWS (guest_init.sh). RESET is how the reboot must come. SHADOW=1: in the bed KVM keeps shadow page tables instead of nested ones,
-# for 686-pae, which with QEMU 7.2's emulation of nested paging does not get to its first line, in hotreg or QEMU. GUEST is one of Debian's other kernels instead of the bed's (scripts/nested-guests.sh), MODEL a CPU model. Only for
-# a KVM with paging; called in the nested bed (tests/nested/list.txt), or beside it with LINUX and LINUX_INITRD from scripts/nested.sh.
+# linux.sh ACCEL CPUS WORDS...: boots Linux in hotreg to its init (guest_init.sh), WORDS added to the kernel command line. With
+# do=cycle it reads the time by each clock source, reboots, and is turned off by the power button; with do=shell it is spoken to by
+# the serial line; with do=interrupts it shows what its interrupts come by. In the environment: GUEST, one of Debian's other kernels
+# (scripts/nested-guests.sh); MODEL, of the CPU; RESET, what the reboot must come by; SHOWS, what an interrupt must; SHADOW=1, the bed's
+# KVM keeps shadow page tables (docs/testing.md). Only for a KVM with paging; called in the nested bed (tests/nested/list.txt), or
+# beside it with LINUX and LINUX_INITRD from scripts/nested.sh.
 set -u
 build=${BUILD:-build}
 guest=${GUEST:+-$GUEST}
@@ -22,9 +23,11 @@ if [ -n "${SHADOW:-}" ] && [ -e /modules/kvm-amd.ko ]; then
 fi
 out=$(mktemp)
 socket=$out.qmp
+mkfifo "$out.in"
+exec 3<>"$out.in"
 start=$(date +%s)
 timeout 240 "$build/hotreg" run --cpu kvm --accel "$accel" --cpus "$cpus" --kernel "$kernel" --initrd "$initrd" --mem 384M --cpu-model "${MODEL:-host}" --qmp "unix:$socket" \
-	--append "console=ttyS0 panic=-1 nokaslr mitigations=off noxsave quiet $*" >"$out" 2>&1 </dev/null &
+	--append "console=ttyS0 panic=-1 nokaslr mitigations=off noxsave quiet $*" >"$out" 2>&1 <"$out.in" 3>&- &
 hotreg=$!
 
 fail() {
@@ -37,12 +40,22 @@ want() { # TEXT [HOW-OFTEN]
 	[ "$(grep -acF -- "$1" "$out")" -ge "${2:-1}" ] || fail "no '$1' (${2:-1} times), status ${status:-?}"
 }
 
-case " $* " in
-*" do=cycle "*)
-	until grep -aq '^guest: waiting for the power button' "$out"; do
+until_says() { # TEXT
+	until grep -aq "^$1" "$out"; do
 		kill -0 "$hotreg" 2>/dev/null || break
 		sleep 0.2
 	done
+}
+
+case " $* " in
+*" do=shell "*)
+	until_says "guest: shell"
+	# as a person would: a word that is taken back, then a long line, longer than any FIFO of a UART
+	printf 'echo oops\025x=%s; echo guest: counted ${#x} $((6 * 7))\nexit\n' "$(printf '%0300d' 0)" >&3
+	want=1
+	;;
+*" do=cycle "*)
+	until_says "guest: waiting for the power button"
 	"$build/hotreg" ctl "$socket" powerdown || fail "the power button cannot be pressed"
 	want=0
 	;;
@@ -52,6 +65,7 @@ wait "$hotreg"
 status=$?
 grep -a '^guest: ' "$out" | tr -d '\r'
 want "guest: init reached, $cpus cpus"
+case " $* " in *" do=shell "*) want "guest: counted 300 42" ;; esac
 case ${GUEST:-} in
 686*) want "guest: Linux " && want "-$GUEST i686" ;;
 *) want " x86_64" ;;

@@ -107,28 +107,41 @@ static double ioeventfd_write(const uint8_t *guest, size_t bytes, uint64_t addr,
 
 #define SIZED(guest) guest, (size_t)(guest##_end - guest)
 
-int main(void)
-{
-	const char *build = getenv("BUILD"), *missing = iodev_missing();
-	struct kvm_pit_config pit = {.flags = 0};
-	char path[256];
+/*
+ * The chips that the VM has in KVM, which each entry into the guest looks after: none, the local APICs as hotreg has them, or all
+ * with the PIT.
+ */
+enum chips { CHIPS_NONE, CHIPS_SPLIT, CHIPS_ALL, CHIPS_COUNT };
 
-	if (missing) {
-		printf("needs a patched KVM: %s\n", missing);
-		return 77;
+static bool add_chips(enum chips chips)
+{
+	struct kvm_enable_cap split = {.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {24}};
+	struct kvm_pit_config pit = {.flags = 0};
+
+	switch (chips) {
+	case CHIPS_SPLIT:
+		return ioctl(v.vm, KVM_ENABLE_CAP, &split) == 0;
+	case CHIPS_ALL:
+		return ioctl(v.vm, KVM_CREATE_IRQCHIP, 0) == 0 && ioctl(v.vm, KVM_CREATE_PIT2, &pit) == 0;
+	default:
+		return true;
 	}
-	snprintf(path, sizeof(path), "%s/tests/prog/iodev.bpf.o", build ? build : "build");
-	if (!iodev_open(&v, path, false))
+}
+
+static int run(const char *path, enum chips chips)
+{
+	static const char *const names[] = {"no chips", "local APICs", "all its chips"};
+
+	if (!iodev_open(&v, path, false) || !add_chips(chips))
 		return 1;
-	/* KVM's own chips, for its PIT */
-	if (ioctl(v.vm, KVM_CREATE_IRQCHIP, 0) || ioctl(v.vm, KVM_CREATE_PIT2, &pit))
-		return 1;
+	printf("---- a VM with %s in KVM\n", names[chips]);
 	empty = 0;
 	empty = measure(SIZED(loop_empty));
 	say("loop without an access", empty);
 	say("PIO read, to userspace", MEASURE(loop_in));
 	say("PIO write, to userspace", MEASURE(loop_out));
-	say("PIO read, PIT in the kernel", MEASURE(loop_pit));
+	if (chips == CHIPS_ALL)
+		say("PIO read, PIT in the kernel", MEASURE(loop_pit));
 	say("PIO write, ioeventfd", ioeventfd_write(SIZED(loop_out), PORT, 1, KVM_IOEVENTFD_FLAG_PIO));
 	programs(KVM_BPF_IODEV_BUS_PIO, SIZED(loop_in), "PIO read");
 	say("MMIO read, to userspace", MEASURE(loop_mmio));
@@ -136,5 +149,22 @@ int main(void)
 	say("MMIO write, ioeventfd", ioeventfd_write(SIZED(loop_mmio_out), MMIO_AT, 4, 0));
 	programs(KVM_BPF_IODEV_BUS_MMIO, SIZED(loop_mmio), "MMIO read");
 	iodev_close(&v);
+	return 0;
+}
+
+int main(void)
+{
+	const char *build = getenv("BUILD"), *missing = iodev_missing();
+	char path[256];
+
+	if (missing) {
+		printf("needs a patched KVM: %s\n", missing);
+		return 77;
+	}
+	snprintf(path, sizeof(path), "%s/tests/prog/iodev.bpf.o", build ? build : "build");
+	for (enum chips chips = CHIPS_NONE; chips < CHIPS_COUNT; chips++) {
+		if (run(path, chips))
+			return 1;
+	}
 	return 0;
 }

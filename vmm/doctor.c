@@ -250,12 +250,13 @@ static bool line_tier(void)
 	struct accel_err err = {""};
 	int kvm_fd = kvm_open(&err);
 	const char *missing = kvm_fd < 0 ? "/dev/kvm does not open" : kvm_tier_missing(kvm_fd, false);
+	const char *remedy = kvm_fd >= 0 && !kvm_tier_missing(kvm_fd, true)
+				     ? "`hotreg pin` by who may, then --pins"
+				     : "see `make kernel-tier`, until then programs run in hotreg itself";
 
 	if (kvm_fd >= 0)
 		close(kvm_fd);
-	line("kernel tier",
-		missing ? "no: %s; see `make kernel-tier`, until then programs run in hotreg itself" : "works",
-		missing);
+	line("kernel tier", missing ? "no: %s; %s" : "works", missing, remedy);
 	return !missing;
 }
 

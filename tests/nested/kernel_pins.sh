@@ -27,6 +27,8 @@ as_user() { # WORDS of hotreg run; status in $status
 }
 as_user
 [ $status = 2 ] && grep -q "bpf(2) is not allowed" "$dir/err.txt" || die "a user may load programs here (status $status)"
+su user -c "LD_LIBRARY_PATH=$LD_LIBRARY_PATH $build/hotreg doctor" >"$dir/doctor.txt" 2>&1 </dev/null
+grep -q '^kernel tier  *no: bpf(2) is not allowed.*--pins' "$dir/doctor.txt" || die "doctor does not say how"
 as_user --pins "$dir/bpf/vm"
 [ $status = 2 ] && grep -q "vm: No such file" "$dir/err.txt" || die "status $status where nothing is pinned"
 "$build/hotreg" pin "$dir/bpf/vm" --kernel "$build/guest/regbench.elf" >"$dir/pin.txt" 2>&1 || die "nothing was pinned"

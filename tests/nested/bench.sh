@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# bench.sh ROUNDS: in the nested bed (make bench-nested), where KVM is the true one and QEMU is there too: Linux from the start of the
-# process to its init, the memory that takes beyond the guest's RAM, and how often its clocks, and a port that nobody claims, can be read in
-# a second (not in QEMU: its guest's ioperm() does not work in the bed): hotreg and QEMU in turn. Time there is counted in instructions. QEMU with several vCPUs hangs there now and then, before the guest's
-# first line or later: that is tried again, and said.
+# bench.sh ROUNDS: in the nested bed (make bench-nested), where KVM is the true one and QEMU is there too, hotreg and QEMU in turn:
+# Linux from the start of the process to its init, the memory that takes beyond the guest's RAM, and how often its clocks can be read in
+# a second, and a port that nobody claims (not in QEMU: there guest_tool ends by a signal in the bed).
+# Time there is counted in instructions. A QEMU that hangs, as it does there with several vCPUs now and then, is tried again, and that is said.
 set -u
 rounds=${1:-3}
 dir=$(mktemp -d)

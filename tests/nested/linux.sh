@@ -3,9 +3,9 @@
 # linux.sh ACCEL CPUS WORDS...: boots Linux in hotreg to its init (guest_init.sh), WORDS added to the kernel command line. With
 # do=cycle it reads the time by each clock source, reboots, and is turned off by the power button; with do=shell it is spoken to by
 # the serial line; with do=interrupts it shows what its interrupts come by. In the environment: GUEST, one of Debian's other kernels
-# (scripts/nested-guests.sh); MODEL, of the CPU; RESET, what the reboot must come by; SHOWS, what an interrupt must; SHADOW=1, the bed's
-# KVM keeps shadow page tables (docs/testing.md). Only for a KVM with paging; called in the nested bed (tests/nested/list.txt), or
-# beside it with LINUX and LINUX_INITRD from scripts/nested.sh.
+# (scripts/nested-guests.sh); MODEL, of the CPU; OPTIONS, of hotreg; RESET, what the reboot must come by; SHOWS, what an interrupt
+# must; SHADOW=1, the bed's KVM keeps shadow page tables (docs/testing.md). Only for a KVM with paging; called in the nested bed
+# (tests/nested/list.txt), or beside it with LINUX and LINUX_INITRD from scripts/nested.sh.
 set -u
 build=${BUILD:-build}
 guest=${GUEST:+-$GUEST}
@@ -26,7 +26,7 @@ socket=$out.qmp
 mkfifo "$out.in"
 exec 3<>"$out.in"
 start=$(date +%s)
-timeout 240 "$build/hotreg" run --cpu kvm --accel "$accel" --cpus "$cpus" --kernel "$kernel" --initrd "$initrd" --mem 384M --cpu-model "${MODEL:-host}" --qmp "unix:$socket" \
+timeout 240 "$build/hotreg" run --cpu kvm --accel "$accel" --cpus "$cpus" --kernel "$kernel" --initrd "$initrd" --mem 384M --cpu-model "${MODEL:-host}" ${OPTIONS:-} --qmp "unix:$socket" \
 	--append "console=ttyS0 panic=-1 nokaslr mitigations=off noxsave quiet $*" >"$out" 2>&1 <"$out.in" 3>&- &
 hotreg=$!
 
@@ -65,6 +65,7 @@ wait "$hotreg"
 status=$?
 grep -a '^guest: ' "$out" | tr -d '\r'
 want "guest: init reached, $cpus cpus"
+if [[ ${OPTIONS:-} == *--no-pv* ]] && grep -aq "clocksource kvm-clock" "$out"; then fail "it knows that this is KVM"; fi
 case " $* " in *" do=shell "*) want "guest: counted 300 42" ;; esac
 case ${GUEST:-} in
 686*) want "guest: Linux " && want "-$GUEST i686" ;;

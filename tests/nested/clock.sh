@@ -3,20 +3,16 @@
 # clock.sh CLOCK ACCEL CPUS SECONDS: Linux in hotreg reads the time by CLOCK (hpet, acpi_pm, tsc, or kvm-clock) for so many
 # seconds, by gettimeofday and the monotonic clock in turn: it must never go back, and must not drift from the host's by 100
 # ppm. Ten stamps a second come by the serial line; of the first and the last fifth of them the one that came fastest counts,
-# so what the line takes does not. PAGE is a --page for hotreg, and then a page must have been there most of the time.
-# Called in the nested bed (tests/nested/long.txt).
+# so what the line takes does not. Called in the nested bed (tests/nested/long.txt).
 set -u
 clock=$1 accel=$2 cpus=$3 seconds=$4
-out=$(mktemp) stats=$(mktemp)
+out=$(mktemp)
 case $clock in
 kvm-clock) words="" ;;
 *) words="clocksource=$clock no-kvmclock" ;;
 esac
-# The reader has a processor to itself: on the vCPU's it would wait for the end of its time slice. A page's publisher needs it more.
-pin="taskset 1"
-[ -z "${PAGE:-}" ] || pin=""
-$pin timeout $((seconds + 240)) build/hotreg run --cpu kvm --accel "$accel" --cpus "$cpus" --kernel vmlinuz --initrd guest.gz --mem 384M --quiet \
-	${PAGE:+--page "$PAGE" --stats="$stats"} \
+# The reader has a processor to itself: on the vCPU's it would wait for the end of its time slice.
+taskset 1 timeout $((seconds + 240)) build/hotreg run --cpu kvm --accel "$accel" --cpus "$cpus" --kernel vmlinuz --initrd guest.gz --mem 384M --quiet \
 	--append "console=ttyS0 panic=-1 nokaslr mitigations=off noxsave quiet $words do=clock ms=$((seconds * 1000))" 2>&1 </dev/null |
 	taskset 2 bash -c 'while IFS= read -r line; do echo "$EPOCHREALTIME $line"; done' | tr -d '\r' >"$out"
 status=${PIPESTATUS[0]}
@@ -41,6 +37,3 @@ drift=$(grep -a ' stamp [0-9]*$' "$out" | awk '
 [ -n "$drift" ] || fail "too few stamps"
 echo "clock: $clock, $accel, $cpus cpus: $(grep -aoE '[0-9]+ calls in [0-9]+ ms' "$out"), drift ${drift% *} ppm of ${drift#* } stamps"
 [ "${drift% *}" -gt -100 ] && [ "${drift% *}" -lt 100 ] || fail "it drifts by ${drift% *} ppm"
-[ -n "${PAGE:-}" ] || exit 0
-jq -r '.page_tier | "page: \(.pages[0].maps) turns, mapped for \(.pages[0].mapped_ns / 1000000 | floor) ms, \(.passes) passes"' "$stats"
-[ "$(jq ".page_tier.pages[0].mapped_ns > $seconds * 500000000" "$stats")" = true ] || fail "a page was there for less than half the time"

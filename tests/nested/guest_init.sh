@@ -18,11 +18,19 @@ echo "guest: date $(date +%s)"
 # The boot counter is a byte of CMOS memory that nobody else uses; it survives resets, and is 0 at power-on.
 BOOTS=0x50
 
+use() { # CLOCK: the kernel takes some seconds to trust a TSC
+	for n in $(seq 50); do
+		echo "$1" >$clocks/current_clocksource
+		[ "$(cat $clocks/current_clocksource)" = "$1" ] && break
+		sleep 0.2
+	done 2>/dev/null
+}
+
 first_boot() {
 	dmesg | grep -E 'ACPI: (PM-Timer|HPET id|PM: )' | sed 's/^[^A]*/guest: /'
 	for c in hpet acpi_pm tsc; do
-		echo $c >$clocks/current_clocksource
-		[ "$(cat $clocks/current_clocksource)" = $c ] || { echo "guest: no clocksource $c"; guest_exit 2; }
+		use $c
+		[ "$(cat $clocks/current_clocksource)" = $c ] || { dmesg | grep -i tsc; echo "guest: no clocksource $c"; guest_exit 2; }
 		echo "guest: $c: $(guest_tool clock 500)"
 	done
 	guest_tool cmos $BOOTS 1
@@ -70,11 +78,7 @@ case $(cat /proc/cmdline) in
 	;;
 *do=clock*) # for as long as ms= says, with the clock that the command line names
 	want=$(sed -n 's/.*clocksource=\([^ ]*\).*/\1/p' /proc/cmdline)
-	for n in $(seq 50); do # the kernel takes some seconds to trust a TSC
-		[ -z "$want" ] || [ "$(cat $clocks/current_clocksource)" = "$want" ] && break
-		echo "$want" >$clocks/current_clocksource
-		sleep 0.2
-	done 2>/dev/null
+	[ -z "$want" ] || use "$want"
 	echo "guest: reads $(cat $clocks/current_clocksource)"
 	guest_tool drift "$(sed 's/.* ms=\([0-9]*\).*/\1/' /proc/cmdline)"
 	;;

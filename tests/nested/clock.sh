@@ -3,9 +3,12 @@
 # clock.sh CLOCK ACCEL CPUS SECONDS: Linux in hotreg reads the time by CLOCK (hpet, acpi_pm, tsc, or kvm-clock) for so many
 # seconds, by gettimeofday and the monotonic clock in turn: it must never go back, and must not drift from the host's by 100
 # ppm. Ten stamps a second come by the serial line; of the first and the last fifth of them the one that came fastest counts,
-# so what the line takes does not. Called in the nested bed (tests/nested/long.txt).
+# so what the line takes does not. The bed's two processors take turns of milliseconds, so the stamps are read some of them
+# late: 5 ms are allowed for that, which is less than 100 ppm in a minute, and 500 in 10 s. Called in the nested bed.
 set -u
 clock=$1 accel=$2 cpus=$3 seconds=$4
+limit=$((5000 / seconds))
+[ $limit -ge 100 ] || limit=100
 out=$(mktemp)
 case $clock in
 kvm-clock) words="" ;;
@@ -36,4 +39,4 @@ drift=$(grep -a ' stamp [0-9]*$' "$out" | awk '
 	  printf "%.0f %d", (last - first) / (to - at) * 1000000, n }')
 [ -n "$drift" ] || fail "too few stamps"
 echo "clock: $clock, $accel, $cpus cpus: $(grep -aoE '[0-9]+ calls in [0-9]+ ms' "$out"), drift ${drift% *} ppm of ${drift#* } stamps"
-[ "${drift% *}" -gt -100 ] && [ "${drift% *}" -lt 100 ] || fail "it drifts by ${drift% *} ppm"
+[ "${drift% *}" -gt -$limit ] && [ "${drift% *}" -lt $limit ] || fail "it drifts by ${drift% *} ppm, more than $limit"

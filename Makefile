@@ -330,7 +330,7 @@ $(BUILD)/tests/fuzz/equiv: $(EQUIV_OBJS) $(LIB_OBJS) $(BUILD)/embed.o
 FUZZERS := fuzz_object fuzz_access fuzz_verify fuzz_jit fuzz_multiboot fuzz_linux fuzz_qmp
 FUZZ_SECONDS ?= 600
 EQUIV_ACCESSES ?= 100000000
-CHECK_FUZZ_SECONDS ?= 60
+CHECK_FUZZ_SECONDS ?= 30
 
 # KVM as it truly is, on any machine: a stock kernel with kvm_amd inside QEMU (scripts/nested.sh).
 .PHONY: check-nested nested-shell
@@ -369,7 +369,7 @@ check-kernel-tier: setup-check
 help:
 	@echo 'make            build build/hotreg and the programs'
 	@echo 'make demo       install what is missing, build, boot the guests with acceleration off and on, show what it gained'
-	@echo 'make check      install what is missing, build, run all tests (ASan, UBSan, TSan and a minute of fuzzing included)'
+	@echo 'make check      install what is missing, build, run all tests (ASan, UBSan, TSan and some fuzzing included)'
 	@echo 'make check-nested  hotreg on a stock kernel'\''s KVM inside QEMU (part of make check); nested-shell: a shell there'
 	@echo 'make kernel-tier  builds KVM for the running kernel with the patches of accel/kernel/; loads nothing'
 	@echo 'make check-kernel-tier  programs inside such a KVM, in the nested bed, on one and two processors (a part is in make check)'

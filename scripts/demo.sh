@@ -77,7 +77,7 @@ awk -F'\t' '
   BEGIN { printf "  %-42s %10s %10s %8s %9s %9s\n", "register", "accesses", "answered", "punted", "model ns", "program ns" }
   { printf "  %-42s %10d %10d %8d %9.0f %9.0f\n", $1, $2, $3, $4, $5, $6
     n += $2; a += $3; m += $5 * $3; p += $6 * $3 }
-  END { printf "\n%s%d of %d accesses to hot registers (%.1f %%) were answered by verified programs, without the device's lock;\n", \
+  END { printf "\n%s%d of %d accesses to hot registers (%.1f %%) were answered by verified programs, without the lock of its device;\n", \
           "What was gained: ", a, n, n ? 100 * a / n : 0
         printf "an answered access cost %.0f ns inside hotreg instead of %.0f ns in the model (the way out of the guest and\nback not counted: on KVM that is the larger part).\n", a ? p / a : 0, a ? m / a : 0 }' \
 	"$out/table.tsv"

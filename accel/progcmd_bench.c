@@ -14,8 +14,8 @@
 #include <string.h>
 
 #define ROUNDS 400
-#define ROUND_NS                                                                                                       \
-	100000 /* so long that reading the clock does not count, so short that many a round is disturbed by nobody */
+/* So long that reading the clock does not count, so short that many a round is disturbed by nobody. */
+#define ROUND_NS 100000
 
 uint64_t progcmd_now_ns(void)
 {

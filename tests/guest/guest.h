@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * guest.h: what our own 32-bit guests share: port and memory accesses, the time stamp counter,
+ * guest.h: what our own guests share: port and memory accesses, the time stamp counter,
  * text on the debug console (0xe9), and the end of the VM through the debug-exit port.
  */
 #ifndef GUEST_H
@@ -9,6 +9,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#ifdef __x86_64__
+static inline uint64_t readq(uint32_t addr)
+{
+	uint64_t v;
+
+	__asm__ volatile("movq (%1), %0" : "=r"(v) : "r"((uint64_t)addr) : "memory");
+	return v;
+}
+
+static inline void writeq(uint32_t addr, uint64_t v)
+{
+	__asm__ volatile("movq %1, (%0)" : : "r"((uint64_t)addr), "r"(v) : "memory");
+}
+#endif
 
 static inline uint8_t inb(uint16_t port)
 {

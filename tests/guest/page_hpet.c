@@ -26,19 +26,6 @@ static uint32_t ahead = 1000; /* ticks that a comparator is set ahead of the cou
 void start_cpu1(void);
 void cpu1_main(void);
 
-static uint64_t readq(uint32_t addr)
-{
-	uint64_t v;
-
-	__asm__ volatile("movq (%1), %0" : "=r"(v) : "r"((uint64_t)addr) : "memory");
-	return v;
-}
-
-static void writeq(uint32_t addr, uint64_t v)
-{
-	__asm__ volatile("movq %1, (%0)" : : "r"((uint64_t)addr), "r"(v) : "memory");
-}
-
 static void complain(const char *what, uint64_t v, uint64_t other)
 {
 	put_text("page_hpet: ");

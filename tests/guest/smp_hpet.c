@@ -22,19 +22,6 @@ static uint32_t reads_per_epoch, epochs;
 void start_cpu1(void);
 void cpu1_main(void);
 
-static uint64_t readq(uint32_t addr)
-{
-	uint64_t v;
-
-	__asm__ volatile("movq (%1), %0" : "=r"(v) : "r"((uint64_t)addr) : "memory");
-	return v;
-}
-
-static void writeq(uint32_t addr, uint64_t v)
-{
-	__asm__ volatile("movq %1, (%0)" : : "r"((uint64_t)addr), "r"(v) : "memory");
-}
-
 static uint32_t get(const uint32_t *p)
 {
 	return __atomic_load_n(p, __ATOMIC_SEQ_CST);

@@ -42,19 +42,11 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void need(void)
-{
-	if (missing) {
-		print_message("[  SKIPPED ] needs a patched KVM: %s\n", missing);
-		skip();
-	}
-}
-
 /* Every field at its edges, one at a time. */
 static void test_fields(void **state)
 {
 	(void)state;
-	need();
+	iodev_need(missing);
 #define REFUSES(error, ...)                                                                                            \
 	do {                                                                                                           \
 		struct kvm_bpf_iodev a = good;                                                                         \
@@ -102,7 +94,7 @@ static void test_fields(void **state)
 static void test_edges_that_are_fine(void **state)
 {
 	(void)state;
-	need();
+	iodev_need(missing);
 #define TAKES(...)                                                                                                     \
 	do {                                                                                                           \
 		struct kvm_bpf_iodev a = good;                                                                         \
@@ -131,7 +123,7 @@ static void test_memory_of_the_arguments(void **state)
 	struct kvm_bpf_iodev *a;
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	two = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(two, MAP_FAILED);
 #define EXPECT(pointer, result, error)                                                                                 \
@@ -180,7 +172,7 @@ static void test_descriptors(void **state)
 	const int filter = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "filter", "GPL", insns, 2, NULL);
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	assert_true(filter >= 0 && null >= 0 && event >= 0);
 	REFUSES(-EBADF, a.prog_fd = -1);
 	REFUSES(-EBADF, a.prog_fd = 1000000);
@@ -224,7 +216,7 @@ static void test_maps(void **state)
 	const int smallest = map(BPF_MAP_TYPE_ARRAY, 16, 1, BPF_F_MMAPABLE);
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		assert_true(kinds[i] >= 0);
 		REFUSES(-EINVAL, a.state_fd = kinds[i]);
@@ -243,7 +235,7 @@ static void test_maps(void **state)
 static void test_programs(void **state)
 {
 	(void)state;
-	need();
+	iodev_need(missing);
 	for (unsigned stateful = 0; stateful < 2; stateful++) {
 		const uint32_t flags = KVM_BPF_IODEV_READ | (stateful ? KVM_BPF_IODEV_STATEFUL : 0);
 
@@ -264,7 +256,7 @@ static void test_overlaps(void **state)
 	struct kvm_bpf_iodev second;
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	assert_int_equal(iodev_do(&v, &good), 0);
 	REFUSES(-EEXIST, (void)a);
 	REFUSES(-EEXIST, a.len = 1);
@@ -297,7 +289,7 @@ static void test_many(void **state)
 	unsigned count;
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	for (count = 0; count < 1100; count++) {
 		struct kvm_bpf_iodev a = good;
 
@@ -333,7 +325,7 @@ static void test_random(void **state)
 	unsigned taken = 0;
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	for (unsigned i = 0; i < RANDOM_CALLS; i++) {
 		struct kvm_bpf_iodev a = good;
 		uint32_t *words = (uint32_t *)&a;

@@ -80,14 +80,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void need(void)
-{
-	if (missing) {
-		print_message("[  SKIPPED ] needs a patched KVM: %s\n", missing);
-		skip();
-	}
-}
-
 static void model(const struct kvm_run *run)
 {
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
@@ -146,7 +138,7 @@ static void test_answers(void **state)
 	struct kvm_bpf_iodev a, s;
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	a = iodev_args(&v, "echo");
 	a.offset = 0x20;
 	ATTACH(a);
@@ -166,7 +158,7 @@ static void test_the_vcpu(void **state)
 	struct kvm_bpf_iodev a;
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	a = iodev_args(&v, "echo");
 	a.bus = KVM_BPF_IODEV_BUS_MMIO;
 	a.addr = MMIO_AT;
@@ -186,7 +178,7 @@ static void test_sizes_and_directions(void **state)
 	struct kvm_bpf_iodev a;
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	a = iodev_args(&v, "echo");
 	a.sizes = 2 | 8;
 	ATTACH(a);
@@ -213,7 +205,7 @@ static void test_punts(void **state)
 	static const char *const names[] = {"always_punt", "strange"};
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	for (unsigned i = 0; i < 2; i++) {
 		struct kvm_bpf_iodev a = iodev_args(&v, names[i]), s;
 
@@ -236,7 +228,7 @@ static void test_tables_and_time(void **state)
 	struct kvm_bpf_iodev a;
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	a = iodev_args(&v, "look_up");
 	ATTACH(a);
 	for (int n = 1; n <= 3; n++) {
@@ -261,7 +253,7 @@ static void test_tables_and_time(void **state)
 static void test_busy_page(void **state)
 {
 	(void)state;
-	need();
+	iodev_need(missing);
 	for (unsigned stateful = 0; stateful < 2; stateful++) {
 		struct kvm_bpf_iodev a = iodev_args(&v, "counter"), s;
 
@@ -286,7 +278,7 @@ static void test_liars(void **state)
 	struct kvm_bpf_iodev a, s;
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	a = iodev_args(&v, "tears");
 	ATTACH(a);
 	START(read_byte);
@@ -315,7 +307,7 @@ static void test_ring(void **state)
 	int fd = eventfd(0, EFD_NONBLOCK);
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	a = iodev_args(&v, "ringer");
 	a.event_fd = fd;
 	ATTACH(a);
@@ -341,7 +333,7 @@ static void test_drain(void **state)
 	struct kvm_bpf_iodev a;
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	a = iodev_args(&v, "constant_a");
 	ATTACH(a);
 	assert_int_equal(ioctl(v.vm, KVM_REGISTER_COALESCED_MMIO, &zone), 0);
@@ -371,7 +363,7 @@ static void test_drain(void **state)
 static void test_cut_string(void **state)
 {
 	(void)state;
-	need();
+	iodev_need(missing);
 	for (unsigned every = 0; every < 9; every++) {
 		struct kvm_bpf_iodev a = iodev_args(&v, "counter");
 
@@ -396,7 +388,7 @@ static void test_cut_long_string(void **state)
 	struct kvm_bpf_iodev a;
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	a = iodev_args(&v, "counter");
 	a.flags |= KVM_BPF_IODEV_STATEFUL;
 	ATTACH(a);
@@ -414,7 +406,7 @@ static void test_cut_pure_string(void **state)
 	struct kvm_bpf_iodev a;
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	a = iodev_args(&v, "below_limit");
 	ATTACH(a);
 	v.page->count = 7;
@@ -438,7 +430,7 @@ static void test_string_out(void **state)
 	struct kvm_bpf_iodev a;
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	a = iodev_args(&v, "counter");
 	a.flags = KVM_BPF_IODEV_WRITE | KVM_BPF_IODEV_STATEFUL;
 	ATTACH(a);
@@ -530,7 +522,7 @@ static void test_spinning_guest_stops(void **state)
 	struct kvm_bpf_iodev a;
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	a = iodev_args(&v, "constant_a");
 	ATTACH(a);
 	START(spin);
@@ -548,7 +540,7 @@ static void test_exchange_under_load(void **state)
 	uint32_t before;
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	a = iodev_args(&v, "constant_a");
 	b = iodev_args(&v, "constant_b");
 	a.op = b.op = KVM_BPF_IODEV_REPLACE;
@@ -588,7 +580,7 @@ static void test_model_reprograms(void **state)
 	struct timespec begin, now;
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	a = iodev_args(&v, "both_words");
 	a.bus = KVM_BPF_IODEV_BUS_MMIO;
 	a.addr = MMIO_AT;
@@ -627,7 +619,7 @@ static void test_two_count(void **state)
 	struct kvm_bpf_iodev a, s;
 
 	(void)state;
-	need();
+	iodev_need(missing);
 	a = iodev_args(&v, "counter");
 	a.flags |= KVM_BPF_IODEV_STATEFUL;
 	a.bus = KVM_BPF_IODEV_BUS_MMIO;
@@ -689,7 +681,7 @@ static void settle(void)
 static void test_kill(void **state)
 {
 	(void)state;
-	need();
+	iodev_need(missing);
 	settle();
 	for (unsigned round = 0; round < 5; round++) {
 		const unsigned progs = count_ids(bpf_prog_get_next_id), maps = count_ids(bpf_map_get_next_id);

@@ -15,6 +15,7 @@
 
 #include "devices/machine.h"
 #include "tests/unit/board.h"
+#include "tests/unit/temp_file.h"
 #include "vmm/options.h"
 #include "vmm/screen.h"
 #include "vmm/vm.h"
@@ -26,17 +27,6 @@ struct rig {
 	struct options opt;
 	char script[64], disk[64], arg[80];
 };
-
-static void temp_file(char path[64], const void *bytes, size_t count)
-{
-	int fd;
-
-	snprintf(path, 64, "%s/hotreg-test-machine-XXXXXX", P_tmpdir);
-	fd = mkstemp(path);
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, bytes, count), count);
-	close(fd);
-}
 
 /* extra: one more option, or NULL. */
 static struct rig *rig_new_extra(const char *accel, const char *mem, const char *vga, const char *extra)

@@ -15,6 +15,7 @@
 #include "bpf/hr.h"
 #include "devices/machine_int.h"
 #include "tests/unit/board.h"
+#include "tests/unit/temp_file.h"
 #include "vmm/options.h"
 #include "vmm/vm.h"
 
@@ -23,17 +24,6 @@ struct rig {
 	struct options opt;
 	char script[64], disk[64], arg[80];
 };
-
-static void temp_file(char path[64], const void *bytes, size_t count)
-{
-	int fd;
-
-	snprintf(path, 64, "%s/hotreg-test-reset-XXXXXX", P_tmpdir);
-	fd = mkstemp(path);
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, bytes, count), count);
-	close(fd);
-}
 
 static struct rig *rig_new(const char *accel)
 {

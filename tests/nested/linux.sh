@@ -50,8 +50,11 @@ until_says() { # TEXT
 case " $* " in
 *" do=shell "*)
 	until_says "guest: shell"
-	# as a person would: a word that is taken back, then a long line, longer than any FIFO of a UART
-	printf 'echo oops\025x=%s; echo guest: counted ${#x} $((6 * 7))\nexit\n' "$(printf '%0300d' 0)" >&3
+	# As a person would: a word that is taken back, then a long line, longer than any FIFO of a UART; and out when the answer
+	# is there. The shell leads its session: when it ends, the line is hung up, and what Linux still had to send is dropped.
+	printf 'echo oops\025x=%s; echo guest: counted ${#x} $((6 * 7))\n' "$(printf '%0300d' 0)" >&3
+	until_says "guest: counted"
+	printf 'exit\n' >&3
 	want=1
 	;;
 *" do=cycle "*)

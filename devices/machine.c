@@ -30,24 +30,12 @@
 #include "devices/pci.h"
 #include "devices/piix3.h"
 #include "devices/piix4_pm.h"
+#include "devices/programs.h"
 #include "devices/testdev.h"
 #include "devices/vga.h"
 #include "vmm/options.h"
 #include "vmm/text.h"
 #include "vmm/vm.h"
-
-/* Embedded by the build from bpf/<name>.bpf.c. */
-extern const uint8_t prog_ata_start[], prog_ata_end[];
-extern const uint8_t prog_hpet_start[], prog_hpet_end[];
-extern const uint8_t prog_i8254_start[], prog_i8254_end[];
-extern const uint8_t prog_i16550_start[], prog_i16550_end[];
-extern const uint8_t prog_i8042_start[], prog_i8042_end[];
-extern const uint8_t prog_i8259_start[], prog_i8259_end[];
-extern const uint8_t prog_ioapic_start[], prog_ioapic_end[];
-extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
-extern const uint8_t prog_pci_start[], prog_pci_end[];
-extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
-extern const uint8_t prog_vga_start[], prog_vga_end[];
 
 #define OBJECT(name) #name ".bpf.o", prog_##name##_start, prog_##name##_end
 

@@ -28,24 +28,13 @@
 #include "bpf/pci.h"
 #include "bpf/pmtimer.h"
 #include "bpf/vga.h"
+#include "devices/programs.h"
 #include "tests/bench/host_prog.h"
 #include "tests/bench/kernels.h"
 
 #define MAX_ROUNDS 201
 #define BATCH_NS 40000 /* what one engine runs before it is the next one's turn */
 #define FROZEN_NS UINT64_C(86400123456789)
-
-extern const uint8_t prog_ata_start[], prog_ata_end[];
-extern const uint8_t prog_hpet_start[], prog_hpet_end[];
-extern const uint8_t prog_i8254_start[], prog_i8254_end[];
-extern const uint8_t prog_i16550_start[], prog_i16550_end[];
-extern const uint8_t prog_i8042_start[], prog_i8042_end[];
-extern const uint8_t prog_i8259_start[], prog_i8259_end[];
-extern const uint8_t prog_ioapic_start[], prog_ioapic_end[];
-extern const uint8_t prog_pci_start[], prog_pci_end[];
-extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
-extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
-extern const uint8_t prog_vga_start[], prog_vga_end[];
 
 /* The programs' sources, compiled for the host, and their pages there. */
 extern struct ata_page ata_state;
@@ -182,15 +171,7 @@ static void fill_pages(void)
 
 static struct accel_object *open_object(const char *name, const char *kernels)
 {
-	static const struct {
-		const char *name;
-		const uint8_t *first, *end;
-	} images[] = {{"ata", prog_ata_start, prog_ata_end}, {"hpet", prog_hpet_start, prog_hpet_end},
-		{"i16550", prog_i16550_start, prog_i16550_end}, {"i8042", prog_i8042_start, prog_i8042_end},
-		{"i8254", prog_i8254_start, prog_i8254_end}, {"i8259", prog_i8259_start, prog_i8259_end},
-		{"ioapic", prog_ioapic_start, prog_ioapic_end}, {"mc146818", prog_mc146818_start, prog_mc146818_end},
-		{"pci", prog_pci_start, prog_pci_end}, {"pmtimer", prog_pmtimer_start, prog_pmtimer_end},
-		{"vga", prog_vga_start, prog_vga_end}};
+	static const struct program_image images[] = {PROGRAMS(PROGRAM_ROW)};
 	struct accel_object *obj = NULL;
 	struct accel_err err;
 	int rc = -1;
@@ -198,7 +179,7 @@ static struct accel_object *open_object(const char *name, const char *kernels)
 	for (unsigned i = 0; i < sizeof(images) / sizeof(images[0]); i++) {
 		if (strcmp(images[i].name, name) == 0)
 			rc = accel_object_open(
-				name, images[i].first, (size_t)(images[i].end - images[i].first), &obj, &err);
+				name, images[i].start, (size_t)(images[i].end - images[i].start), &obj, &err);
 	}
 	if (!obj)
 		rc = accel_object_open_file(kernels, &obj, &err);

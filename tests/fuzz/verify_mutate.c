@@ -20,6 +20,7 @@
 #include "accel/engine.h"
 #include "accel/jit.h"
 #include "accel/object.h"
+#include "devices/programs.h"
 #include "tests/unit/mutate.h"
 
 #define MAX_PROCESSES 16
@@ -124,14 +125,10 @@ static void add_object(const char *name, const uint8_t *image, size_t size)
 	}
 }
 
-#define SHIPPED(X) X(ata) X(hpet) X(pmtimer) X(i8254) X(mc146818) X(pci) X(i8042) X(i16550) X(i8259) X(vga)
-#define DECLARE(name) extern const uint8_t prog_##name##_start[], prog_##name##_end[];
-SHIPPED(DECLARE)
-
 static void add_programs(void)
 {
 #define ADD(name) add_object(#name, prog_##name##_start, (size_t)(prog_##name##_end - prog_##name##_start));
-	SHIPPED(ADD)
+	PROGRAMS(ADD)
 	add_tables();
 }
 

@@ -19,14 +19,13 @@
 #include "bpf/ata.h"
 #include "devices/ata.h"
 #include "devices/disk.h"
+#include "devices/programs.h"
 #include "tests/unit/board.h"
 
 #define IRQ 0
 #define SECTORS 70000u /* above 65536, so that the largest LBA48 count fits */
 #define BASE 0x1f0
 #define CTL 0x3f6
-
-extern const uint8_t prog_ata_start[], prog_ata_end[];
 
 /* Acceleration of the rigs that are made from here on. */
 static enum accel_mode rig_mode = ACCEL_OFF;

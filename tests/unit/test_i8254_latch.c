@@ -7,11 +7,10 @@
 #include "tests/unit/board.h"
 
 #include "devices/i8254.h"
+#include "devices/programs.h"
 #include "tests/unit/i8254_ref.h"
 
 #define HZ 1193182u
-
-extern const uint8_t prog_i8254_start[], prog_i8254_end[];
 
 /* A counter, and what is between it and its port. */
 struct counter {

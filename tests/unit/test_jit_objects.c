@@ -22,18 +22,7 @@
 #include "accel/engine.h"
 #include "accel/jit.h"
 #include "accel/object.h"
-
-extern const uint8_t prog_ata_start[], prog_ata_end[];
-extern const uint8_t prog_hpet_start[], prog_hpet_end[];
-extern const uint8_t prog_i8254_start[], prog_i8254_end[];
-extern const uint8_t prog_i8259_start[], prog_i8259_end[];
-extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
-extern const uint8_t prog_i16550_start[], prog_i16550_end[];
-extern const uint8_t prog_i8042_start[], prog_i8042_end[];
-extern const uint8_t prog_ioapic_start[], prog_ioapic_end[];
-extern const uint8_t prog_pci_start[], prog_pci_end[];
-extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
-extern const uint8_t prog_vga_start[], prog_vga_end[];
+#include "devices/programs.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #define CASES 20000
@@ -431,15 +420,7 @@ static void test_memory_rights(void **state)
 /* Nothing in the code, read as eight bytes at any place, is an address of something mapped here but a map's. */
 static void test_no_addresses(void **state)
 {
-	static const struct {
-		const char *name;
-		const uint8_t *first, *end;
-	} images[] = {{"ata", prog_ata_start, prog_ata_end}, {"hpet", prog_hpet_start, prog_hpet_end},
-		{"i8254", prog_i8254_start, prog_i8254_end}, {"mc146818", prog_mc146818_start, prog_mc146818_end},
-		{"pci", prog_pci_start, prog_pci_end}, {"i8042", prog_i8042_start, prog_i8042_end},
-		{"i8259", prog_i8259_start, prog_i8259_end}, {"i16550", prog_i16550_start, prog_i16550_end},
-		{"pmtimer", prog_pmtimer_start, prog_pmtimer_end}, {"vga", prog_vga_start, prog_vga_end},
-		{"ioapic", prog_ioapic_start, prog_ioapic_end}};
+	static const struct program_image images[] = {PROGRAMS(PROGRAM_ROW)};
 	char rights[5];
 
 	(void)state;
@@ -451,7 +432,7 @@ static void test_no_addresses(void **state)
 	for (unsigned k = 0; k < sizeof(images) / sizeof(images[0]); k++) {
 		struct setup s;
 
-		set_up(&s, images[k].name, images[k].first, (size_t)(images[k].end - images[k].first));
+		set_up(&s, images[k].name, images[k].start, (size_t)(images[k].end - images[k].start));
 		for (unsigned i = 0; i < accel_object_prog_count(s.obj); i++) {
 			struct engine_code *code;
 			const uint8_t *text;

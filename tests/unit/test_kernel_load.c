@@ -25,18 +25,7 @@
 
 #include "accel/object.h"
 #include "bpf/vga.h"
-
-extern const uint8_t prog_ata_start[], prog_ata_end[];
-extern const uint8_t prog_hpet_start[], prog_hpet_end[];
-extern const uint8_t prog_i8254_start[], prog_i8254_end[];
-extern const uint8_t prog_i8259_start[], prog_i8259_end[];
-extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
-extern const uint8_t prog_i16550_start[], prog_i16550_end[];
-extern const uint8_t prog_i8042_start[], prog_i8042_end[];
-extern const uint8_t prog_ioapic_start[], prog_ioapic_end[];
-extern const uint8_t prog_pci_start[], prog_pci_end[];
-extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
-extern const uint8_t prog_vga_start[], prog_vga_end[];
+#include "devices/programs.h"
 
 /* for each program; the sanitizers slow the search for the instant down a hundredfold */
 #ifdef __SANITIZE_ADDRESS__

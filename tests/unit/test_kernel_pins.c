@@ -23,8 +23,7 @@
 
 #include "accel/kernel.h"
 #include "bpf/hpet.h"
-
-extern const uint8_t prog_hpet_start[], prog_hpet_end[];
+#include "devices/programs.h"
 
 #define NOBODY 65534
 #define HALTED 0x0123456789abcdefull

@@ -12,6 +12,7 @@
 
 #include "accel/tier.h"
 #include "devices/hpet.h"
+#include "devices/programs.h"
 #include "vmm/page_image.h"
 
 #define CONFIG 0x010
@@ -23,8 +24,6 @@
 #define LEVEL 0x02
 #define INT_ENB 0x04
 #define PAGE 4096
-
-extern const uint8_t prog_hpet_start[], prog_hpet_end[];
 
 static char object_path[512];
 

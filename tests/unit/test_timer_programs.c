@@ -13,14 +13,10 @@
 #include "devices/i8254.h"
 #include "devices/mc146818.h"
 #include "devices/piix4_pm.h"
+#include "devices/programs.h"
 
 #define PM_BASE 0x600
 #define MAX_PAGE 512
-
-extern const uint8_t prog_hpet_start[], prog_hpet_end[];
-extern const uint8_t prog_i8254_start[], prog_i8254_end[];
-extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
-extern const uint8_t prog_pmtimer_start[], prog_pmtimer_end[];
 
 enum chip { CHIP_HPET, CHIP_I8254, CHIP_PM, CHIP_RTC, CHIPS };
 

@@ -9,12 +9,9 @@
 #include "devices/hpet.h"
 #include "devices/i8254.h"
 #include "devices/mc146818.h"
+#include "devices/programs.h"
 
 #define ROUNDS 20000
-
-extern const uint8_t prog_hpet_start[], prog_hpet_end[];
-extern const uint8_t prog_i8254_start[], prog_i8254_end[];
-extern const uint8_t prog_mc146818_start[], prog_mc146818_end[];
 
 struct rig {
 	struct clock clock;

@@ -17,6 +17,7 @@
 #include <glob.h>
 
 #include "accel/object.h"
+#include "devices/programs.h"
 #include "tests/unit/bpfasm.h"
 
 struct table_case {
@@ -127,24 +128,21 @@ static void test_tables(void **state)
 	assert_int_equal(failed, 0);
 }
 
-#define SHIPPED(X) X(i8254) X(hpet) X(pmtimer) X(ata) X(vga)
-#define DECLARE(name) extern const uint8_t prog_##name##_start[], prog_##name##_end[];
-SHIPPED(DECLARE)
-
 /*
  * Every program that is built into hotreg: accepted, and with few states, which is what keeps it quick and,
  * unlike the milliseconds (printed; `make bench` measures them), does not depend on who else uses the machine.
  */
 static void test_shipped(void **state)
 {
-#define ROW(name) {#name, prog_##name##_start, prog_##name##_end},
-	static const struct {
-		const char *name;
-		const uint8_t *start, *end;
-	} shipped[] = {SHIPPED(ROW)};
+	static const struct program_image shipped[] = {PROGRAMS(PROGRAM_ROW)};
+	const size_t count = sizeof(shipped) / sizeof(shipped[0]);
+	glob_t sources;
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(shipped) / sizeof(shipped[0]); i++) {
+	assert_int_equal(glob("bpf/*.bpf.c", 0, NULL, &sources), 0);
+	assert_int_equal(sources.gl_pathc, count);
+	globfree(&sources);
+	for (size_t i = 0; i < count; i++) {
 		struct accel_object *obj = NULL;
 		struct accel_err err;
 

@@ -5,6 +5,7 @@
  * own count of clocks, characters and lines in 128 bits, from the first nanoseconds to years. Then the programs:
  * random accesses and time steps on a machine with them, one without, and one in check mode.
  */
+#include "devices/programs.h"
 #include "tests/unit/board.h"
 
 #include <string.h>
@@ -14,8 +15,6 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define RAM_BYTES 0x100000u
-
-extern const uint8_t prog_vga_start[], prog_vga_end[];
 
 struct rig {
 	struct board b;

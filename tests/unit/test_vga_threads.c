@@ -5,6 +5,7 @@
  * lies outside of the display period, so a status from half of one and half of the other would show; and
  * every colour has three equal components, read by one thread alone.
  */
+#include "devices/programs.h"
 #include "tests/unit/board.h"
 
 #include "devices/vga.h"
@@ -12,8 +13,6 @@
 
 #define ROUNDS 4000
 #define POLLS 500
-
-extern const uint8_t prog_vga_start[], prog_vga_end[];
 
 static const char *const programs[3][2] = {{"vga", "vga"}, {"vga.crtc", "vga_crtc"}, {"vga.status", "vga_status"}};
 

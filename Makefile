@@ -301,7 +301,7 @@ $(BUILD)/guest/grub.img: scripts/grub-image.sh tests/guest/grub.cfg
 	@mkdir -p $(@D)
 	scripts/grub-image.sh $@ tests/guest/grub.cfg
 .SECONDARY:
-$(BUILD)/guest/resets.bin $(BUILD)/guest/clocks.bin: $(BUILD)/guest/%.bin: tests/guest/%.S
+$(BUILD)/guest/resets.bin $(BUILD)/guest/clocks.bin: $(BUILD)/guest/%.bin: tests/guest/%.S tests/guest/ticks.inc
 	@mkdir -p $(@D)
 	$(CC) -m32 -c -o $(BUILD)/guest/$*.o $<
 	ld -m elf_i386 -Ttext 0x7c00 --oformat binary -o $@ $(BUILD)/guest/$*.o

@@ -10,6 +10,7 @@
 #define TIMER_VECTOR 0x20
 #define PM_BASE 0x600
 #define at(x) (0x7c00 + (x) - _start)
+#include "ticks.inc"
 
 	.code16
 	.globl _start
@@ -38,26 +39,7 @@ _start:
 	movw $0xcfc, %dx
 	outb %al, %dx
 
-	/* [8259A] ICW1 to ICW4: vectors from 0x20; only IRQ 0 is let through */
-	movb $0x11, %al
-	outb %al, $0x20
-	movb $TIMER_VECTOR, %al
-	outb %al, $0x21
-	movb $0x04, %al
-	outb %al, $0x21
-	movb $0x01, %al
-	outb %al, $0x21
-	movb $0xfe, %al
-	outb %al, $0x21
-	movw $at(on_tick), TIMER_VECTOR * 4
-	movw $0, TIMER_VECTOR * 4 + 2
-	/* [8254] counter 0, both bytes, mode 2, 100 Hz */
-	movb $0x34, %al
-	outb %al, $0x43
-	movb $11932 & 0xff, %al
-	outb %al, $0x40
-	movb $11932 >> 8, %al
-	outb %al, $0x40
+	start_ticks 11932 /* 100 Hz */
 
 line:
 	movw $0, TICKS
@@ -106,13 +88,7 @@ button:
 3:	hlt
 	jmp 3b
 
-on_tick:
-	pushw %ax
-	incw TICKS
-	movb $0x20, %al
-	outb %al, $0x20
-	popw %ax
-	iretw
+	tick_handler
 
 /* %si: text ending in 0 */
 print:

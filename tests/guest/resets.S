@@ -10,6 +10,7 @@
 #define DEBUGCON 0xe9
 #define TIMER_VECTOR 0x20
 #define at(x) (0x7c00 + (x) - _start)
+#include "ticks.inc"
 
 	.code16
 	.globl _start
@@ -30,26 +31,7 @@ _start:
 	cmpb $3, %al
 	je after_triple
 
-	/* [8259A] ICW1 to ICW4: vectors from 0x20; only IRQ 0 is let through */
-	movb $0x11, %al
-	outb %al, $0x20
-	movb $TIMER_VECTOR, %al
-	outb %al, $0x21
-	movb $0x04, %al
-	outb %al, $0x21
-	movb $0x01, %al
-	outb %al, $0x21
-	movb $0xfe, %al
-	outb %al, $0x21
-	movw $at(on_tick), TIMER_VECTOR * 4
-	movw $0, TIMER_VECTOR * 4 + 2
-	/* [8254] counter 0, both bytes, mode 2, 200 Hz */
-	movb $0x34, %al
-	outb %al, $0x43
-	movb $5966 & 0xff, %al
-	outb %al, $0x40
-	movb $5966 >> 8, %al
-	outb %al, $0x40
+	start_ticks 5966 /* 200 Hz */
 	movw $0, TICKS
 1:	sti
 	hlt
@@ -89,11 +71,7 @@ after_triple:
 dead:	hlt
 	jmp dead
 
-on_tick:
-	incw TICKS
-	movb $0x20, %al
-	outb %al, $0x20
-	iretw
+	tick_handler
 
 	.code32
 protected:

@@ -5,6 +5,7 @@
  */
 #include "devices/device.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -45,6 +46,7 @@ void device_shift_time(struct device *dev, uint64_t by_ns)
 
 	pthread_mutex_lock(&dev->lock);
 	if (dev->page) {
+		assert(!dev->image); /* which would show the pause passing */
 		offset_ns = (int64_t *)(accel_page_data(dev->page) + 1);
 		page_begin(dev);
 		HR_STORE(*offset_ns, (int64_t)((uint64_t)*offset_ns - by_ns));

@@ -26,6 +26,21 @@ struct range_stats; /* vmm/stats.h */
 struct page_image;  /* vmm/page_image.h */
 struct range;
 
+/*
+ * For a range with HR_PAGE_OK in which one register flows with time, as a counter does, and all others that depend on the
+ * time stay as they are but for steps, when the counter has reached some value. A page then shows each step as the chip
+ * makes it: first the counter at that value, next what follows from it (vmm/page_image.h).
+ */
+struct device_steps {
+	uint32_t flow; /* the register's offset */
+	/*
+	 * The first instant after after_ns (host time) at which another register changes by itself, as the state page stands;
+	 * UINT64_MAX: none that anybody could live to see. No page_begin() is open, and none can come before the return: any thread,
+	 * maybe without dev->lock; only the state page is looked at, by HR_LOAD.
+	 */
+	uint64_t (*next_ns)(const struct device *dev, uint64_t after_ns);
+};
+
 struct device_ops {
 	/* Back to power-on state, page included (by page_begin/page_end). dev->lock held. */
 	void (*reset)(struct device *dev);
@@ -40,6 +55,7 @@ struct device_ops {
 	 * as it is now without a pair of values that the chip never has. Asked after each page_end(). dev->lock held.
 	 */
 	bool (*may_show)(struct device *dev);
+	const struct device_steps *steps; /* NULL: any two values that its timed registers show go together */
 	/* Frees what init took, dev itself included. No other thread is left. */
 	void (*destroy)(struct device *dev);
 };
@@ -75,7 +91,7 @@ int device_init(struct device *dev, const char *name, const struct device_ops *o
 	uint32_t page_version, uint32_t page_size);
 void device_cleanup(struct device *dev);
 
-/* After a pause of by_ns: the device's guest time goes on where it stood. Takes dev->lock; no vCPU runs. */
+/* After a pause of by_ns: the device's guest time goes on where it stood. Takes dev->lock; no vCPU runs, no page is shown. */
 void device_shift_time(struct device *dev, uint64_t by_ns);
 
 /* Host time for a model: the sampled instant in check mode, else the clock. dev->lock held. */

@@ -391,21 +391,53 @@ static void hpet_destroy(struct device *dev)
 }
 
 /*
- * A periodic comparator moves with the counter, and so does the status of a level-triggered timer: stored one after
- * the other, each could be seen without the other.
+ * [HPET] 2.3.9.2.2: when the main counter reaches the comparator's value there is an interrupt, and the comparator then moves
+ * on by the period. So the comparator and the status of a level-triggered timer change when the counter matches.
  */
+static uint64_t hpet_next_step(const struct device *dev, uint64_t after_ns)
+{
+	const struct hpet_page *page = device_page(dev);
+	const struct hpet_state *s = &page->s;
+	const uint64_t counter = hpet_counter(s, after_ns), status = hpet_status(s, counter);
+	uint64_t nearest = HPET_FAR_TICKS;
+
+	if (!(HR_LOAD(s->config) & HPET_ENABLE_CNF))
+		return UINT64_MAX;
+	for (unsigned n = 0; n < HPET_TIMERS; n++) {
+		const struct hpet_timer *t = &s->timers[n];
+		const uint64_t config = HR_LOAD(t->config), mask = hpet_width_mask(t);
+		const bool moves = (config & HPET_TN_TYPE) && (HR_LOAD(t->period) & mask);
+		const bool sets = (config & HPET_TN_INT_TYPE) && !(status >> n & 1);
+		uint64_t distance = (hpet_comparator(s, t, counter) - counter) & mask;
+
+		if (!distance) /* a full turn away */
+			distance = mask == UINT64_MAX ? mask : mask + 1;
+		if ((moves || sets) && distance < nearest)
+			nearest = distance;
+	}
+	if (nearest == HPET_FAR_TICKS)
+		return UINT64_MAX;
+	return (hpet_ticks(s, after_ns) + nearest) * HPET_PERIOD_NS - (uint64_t)HR_LOAD(s->offset_ns);
+}
+
+/* Periods so short that a page would have to show one step after the other all the time. */
 static bool hpet_may_show(struct device *dev)
 {
 	const struct hpet_state *s = hpet_state_of(dev);
 
 	for (unsigned n = 0; n < HPET_TIMERS; n++) {
-		if (hpet_is_periodic(&s->timers[n]) || hpet_is_level(&s->timers[n]))
+		const struct hpet_timer *t = &s->timers[n];
+
+		if (hpet_is_periodic(t) && t->period && t->period < HPET_MIN_STEP_TICKS)
 			return false;
 	}
 	return true;
 }
 
-static const struct device_ops hpet_ops = {.reset = hpet_reset, .destroy = hpet_destroy, .may_show = hpet_may_show};
+static const struct device_steps hpet_steps = {.flow = HPET_REG_COUNTER, .next_ns = hpet_next_step};
+
+static const struct device_ops hpet_ops = {
+	.reset = hpet_reset, .destroy = hpet_destroy, .may_show = hpet_may_show, .steps = &hpet_steps};
 
 static const struct reg_name hpet_regs[] = {{HPET_REG_CAPS, 8, "capabilities"}, {HPET_REG_CONFIG, 8, "configuration"},
 	{HPET_REG_ISR, 8, "status"}, {HPET_REG_COUNTER, 8, "main counter"},

@@ -17,6 +17,8 @@ struct bus;
 #define HPET_GSIS 24
 /* A guest may choose a period that no host can follow: shorter ones are looked at every 20 us. */
 #define HPET_MIN_EVENT_TICKS 2000
+/* Periods below 100 us are not shown on a page. */
+#define HPET_MIN_STEP_TICKS 10000
 
 /*
  * gsi[n] is interrupt input n as the HPET drives it (a line whose set is NULL goes nowhere).

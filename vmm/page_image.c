@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,9 @@
 #include "vmm/text.h"
 
 #define SPINS_BETWEEN_LOOKS 64
+/* Steps that a publisher shows at a time, before the model can have the word again; and a model, which gives the page up instead. */
+#define PUBLISHER_STEPS 64
+#define MODEL_STEPS 4096
 /* Further instants at which parts are compared with wholes: a day and a bit, a year and a bit. */
 #define LATER_NS 86400123456789ull
 #define MUCH_LATER_NS 31557600987654321ull
@@ -37,12 +41,15 @@ struct page_image {
 	struct accel_slot *slot;
 	uint8_t cell_bytes;
 	uint32_t timed_count, static_count;
-	uint32_t *timed, *fixed; /* offsets in the range */
+	uint32_t *timed, *fixed; /* offsets in the range; what flows is the first */
+	const struct device_steps *steps;
 	/* the word: 1 while held */
 	_Alignas(64) _Atomic uint32_t word;
+	_Atomic uint32_t waiters; /* models that want it */
 	/* who holds the word; last_ns is read without */
 	struct accel_clock time;
 	_Atomic uint64_t last_ns;
+	uint64_t step_ns; /* the next one; of a range with steps */
 	/* dev->lock */
 	uint64_t now_ns; /* of the model's change that is under way */
 	bool froze;	 /* page_begin() has set dev->is_frozen */
@@ -118,23 +125,32 @@ static uint64_t host_now(void)
 	return accel_clock_now(&(struct accel_clock){.is_virtual = false});
 }
 
-/* For a model, which waits no longer than PAGE_STUCK_NS: a round of the publisher is far shorter. */
+/*
+ * For a model, which waits no longer than PAGE_STUCK_NS: a round of the publisher is far shorter. But the model's thread may have been
+ * given the very processor on which the publisher had the word in its hand, so it lends it back; the publisher
+ * sees that somebody waits, and returns it (page_image_leave()).
+ */
+static bool word_wait(struct page_image *image)
+{
+	const uint64_t start_ns = host_now();
+	bool is_ours = false;
+
+	atomic_fetch_add(&image->waiters, 1);
+	for (unsigned spins = 1; !is_ours; spins++) {
+		page_pause();
+		if (spins % SPINS_BETWEEN_LOOKS == 0)
+			sched_yield();
+		is_ours = word_try(image);
+		if (!is_ours && spins % SPINS_BETWEEN_LOOKS == 0 && host_now() - start_ns > PAGE_STUCK_NS)
+			break;
+	}
+	atomic_fetch_sub(&image->waiters, 1);
+	return is_ours;
+}
+
 static bool word_take(struct page_image *image)
 {
-	uint64_t start_ns = 0;
-
-	for (unsigned spins = 1; !word_try(image); spins++) {
-		if (spins % SPINS_BETWEEN_LOOKS == 0) {
-			uint64_t now_ns = host_now();
-
-			if (start_ns == 0)
-				start_ns = now_ns;
-			else if (now_ns - start_ns > PAGE_STUCK_NS)
-				return false;
-		}
-		page_pause();
-	}
-	return true;
+	return word_try(image) || word_wait(image);
 }
 
 /* The instant of who has just taken the word: the clock, which never falls behind what has been published. */
@@ -161,14 +177,37 @@ static bool device_may_show(struct device *dev)
 	return !dev->ops->may_show || dev->ops->may_show(dev);
 }
 
-/* Every cell. False: a program did not answer. The word is held. */
+/* Every cell, after a change. False: a program did not answer. The word is held. */
 static bool publish_all(struct page_image *image, uint64_t now_ns)
 {
-	bool is_true = publish(image, image->timed, image->timed_count, now_ns) &&
-		       publish(image, image->fixed, image->static_count, now_ns);
+	bool is_true = publish(image, image->fixed, image->static_count, now_ns) &&
+		       publish(image, image->timed, image->timed_count, now_ns);
 
 	atomic_store_explicit(&image->last_ns, now_ns, memory_order_release);
+	if (image->steps)
+		image->step_ns = image->steps->next_ns(image->dev, now_ns);
 	return is_true;
+}
+
+/*
+ * Lets time pass on the page, without a change of the state since it was published last. False: not up to now_ns, since a
+ * program did not answer or there are more steps than `most`. The word is held.
+ */
+static bool pass_time(struct page_image *image, uint64_t now_ns, unsigned most)
+{
+	const struct device_steps *steps = image->steps;
+	uint32_t count = image->timed_count;
+
+	for (; steps && image->step_ns <= now_ns; most--) {
+		if (!most || !publish(image, image->timed, count, image->step_ns))
+			return false;
+		atomic_store_explicit(&image->last_ns, image->step_ns, memory_order_release);
+		image->step_ns = steps->next_ns(image->dev, image->step_ns);
+	}
+	if (!publish(image, image->timed, steps ? 1 : count, now_ns))
+		return false;
+	atomic_store_explicit(&image->last_ns, now_ns, memory_order_release);
+	return true;
 }
 
 static const struct device_image_ops image_ops = {
@@ -208,6 +247,11 @@ void page_image_begin(struct device *dev)
 		return;
 	}
 	image->now_ns = instant(image, device_now(dev));
+	if (!pass_time(image, image->now_ns, MODEL_STEPS)) {
+		give_up(image);
+		word_release(image);
+		return;
+	}
 	image->froze = !dev->is_frozen;
 	dev->is_frozen = true;
 	dev->frozen_ns = image->now_ns;
@@ -258,15 +302,15 @@ bool page_image_try(struct page_image *image)
 
 void page_image_publish(struct page_image *image, uint64_t now_ns)
 {
-	now_ns = instant(image, now_ns);
 	/* A program that passes leaves its cell as it was, and the next page_end() finds out. */
-	if (publish(image, image->timed, image->timed_count, now_ns))
-		atomic_store_explicit(&image->last_ns, now_ns, memory_order_release);
+	(void)pass_time(image, instant(image, now_ns), PUBLISHER_STEPS);
 }
 
 void page_image_leave(struct page_image *image)
 {
 	word_release(image);
+	if (atomic_load_explicit(&image->waiters, memory_order_relaxed))
+		sched_yield();
 }
 
 uint64_t page_image_last_ns(const struct page_image *image)
@@ -326,6 +370,11 @@ bool page_image_check_before(struct device *dev, const struct range *range, cons
 	if (!io->is_write && range == image->config.range &&
 		run_at(image, io->offset, io->size, page_image_last_ns(image), &value))
 		agrees = shows(image, range, io, value);
+	if (!pass_time(image, *now_ns, MODEL_STEPS)) {
+		image->is_checked = false;
+		give_up(image);
+		word_release(image);
+	}
 	return agrees;
 }
 
@@ -394,6 +443,23 @@ static int sort_cells(struct page_image *image, struct accel_err *err)
 		else
 			image->fixed[image->static_count++] = cell;
 	}
+	return 0;
+}
+
+/* What flows becomes the first of the timed cells. */
+static int find_flow(struct page_image *image, struct accel_err *err)
+{
+	const uint32_t flow = image->steps ? image->steps->flow : 0;
+	uint32_t at = 0;
+
+	while (image->steps && at < image->timed_count && image->timed[at] != flow)
+		at++;
+	if (image->steps && at == image->timed_count)
+		return refuse(image, flow, err, "does not depend on the time");
+	for (; at > 0; at--)
+		image->timed[at] = image->timed[at - 1];
+	if (image->steps)
+		image->timed[0] = flow;
 	return 0;
 }
 
@@ -466,7 +532,8 @@ int page_image_new(const struct page_image_config *config, struct page_image **o
 	image = aligned_alloc(64, (sizeof(*image) + 63) / 64 * 64);
 	if (!image)
 		return err_fail(err, -ENOMEM, "out of memory for a page");
-	*image = (struct page_image){.config = *config, .dev = range->dev, .time.is_virtual = true};
+	*image = (struct page_image){
+		.config = *config, .dev = range->dev, .steps = range->dev->ops->steps, .time.is_virtual = true};
 	image->at = (uint32_t)(range->base % PAGE_IMAGE_PAGE);
 	image->gpa = range->base - image->at;
 	image->bytes = (image->at + range->len + PAGE_IMAGE_PAGE - 1) / PAGE_IMAGE_PAGE * PAGE_IMAGE_PAGE;
@@ -484,6 +551,8 @@ int page_image_new(const struct page_image_config *config, struct page_image **o
 		rc = sort_cells(image, err);
 	if (!rc)
 		rc = check_cells(image, err);
+	if (!rc)
+		rc = find_flow(image, err);
 	if (rc)
 		page_image_free(image);
 	else

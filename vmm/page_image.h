@@ -7,11 +7,17 @@
  * publisher keeps them true. The others are *static*: the model publishes them. Each is one aligned store.
  *
  * The publication word. Every store to the memory is made by who holds it, and clock and state are read after it was
- * taken: no late store can undo a newer one. A model holds it from page_begin() to the end of page_end(), which
- * publishes every cell as of the instant at which the model looked at the clock: timed cells first, then static ones,
- * so that a counter that is stopped has its last value before it is seen to be stopped, and one that is started still
- * has its first. A publisher only tries to take it. Whoever finds it taken for PAGE_STUCK_NS by a publisher that does
- * not move gives up word and memory together (`gone` below), and goes on without.
+ * taken: no late store can undo a newer one. A model holds it from page_begin() to the end of page_end(). The first lets time pass
+ * on the page up to the instant at which the model looks at the clock, as the state still is; the second publishes every cell as
+ * of that instant: static ones first, then timed ones, so that a counter that is stopped has its last value before it is
+ * seen to be stopped, and one that is started still has its first when it is seen to run. A publisher only tries to take it, and
+ * lets time pass. Whoever finds it taken for PAGE_STUCK_NS by a publisher that does not move gives up word and memory
+ * together (`gone` below), and goes on without.
+ *
+ * Time passes in steps (struct device_steps): the counter is stored as of the step, then what changes with it, cell by cell,
+ * and only then does the counter go on. So the cells show one state of the chip after the other, each of which differs
+ * from the one before in one register: what two loads one after the other give, the chip could have given. Of a range
+ * without steps all timed cells are stored one after the other.
  *
  * Lock order: device -> publication word -> the state page's sequence word. Times are CLOCK_MONOTONIC nanoseconds of
  * the VM's clock. Errors are 0 or -errno with a line in err.

@@ -98,15 +98,20 @@ inline store_runs(m)
 	}
 }
 
-inline model_store(m, t, v)
+/* Before the change: time passes on the page, as the state still is. */
+inline model_pass_time(m, v)
 {
-#ifdef MUTANT_STATIC_FIRST
-	store_runs(m);
-	counter[m] = v;
+#ifdef MUTANT_TIME_DOES_NOT_PASS_FIRST
+	skip
 #else
-	counter[m] = v;
-	store_runs(m);
+	counter[m] = v
 #endif
+}
+
+inline model_store(m, v)
+{
+	store_runs(m);
+	counter[m] = v;
 }
 
 proctype model()
@@ -118,16 +123,17 @@ proctype model()
 		model_take(m);
 		t = now;
 		read_state(t, v);
+#ifdef MUTANT_LINE_BEFORE_PUBLICATION
+		assert(counter[m] >= v); /* the line is raised */
+#endif
+		model_pass_time(m, v);
 		d_step { /* the change, under the sequence word, which a publisher's program waits for */
 			if
 			:: running -> halted = v; running = false
 			:: else -> behind = t - halted; running = true
 			fi
 		}
-#ifdef MUTANT_LINE_BEFORE_PUBLICATION
-		assert(counter[m] >= v); /* the line is raised */
-#endif
-		model_store(m, t, v);
+		model_store(m, v);
 		/* the vCPU goes on, a line may rise: whoever hears of it finds this instant */
 		d_step {
 			shown = m;
@@ -156,7 +162,8 @@ proctype exiting()
 	model_take(m);
 	t = now;
 	read_state(t, v);
-	model_store(m, t, v);
+	model_pass_time(m, v);
+	model_store(m, v);
 #endif
 	d_step {
 #ifndef MUTANT_EXIT_PUBLISHES_NOTHING

@@ -24,7 +24,7 @@ search() {
 		timeout 60 ./pan -m100000 -w24 >>report 2>&1
 }
 
-for model in seqword replace publish; do
+for model in seqword replace publish steps; do
 	if search $model && grep -q 'errors: 0$' report && ! grep -qE 'max search depth|out of memory|not completed' report; then
 		echo "spin $model: holds, $(sed -n 's/^ *\([0-9]*\) states, stored.*/\1/p' report) states"
 	else

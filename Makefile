@@ -68,7 +68,7 @@ UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_o
 UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_doorbell test_kernel_load test_model_holds
 UNIT_TESTS += test_control test_ctl test_pause test_qmp test_qmp_live
 UNIT_TESTS += test_kvm_tier test_kernel_pins
-UNIT_TESTS += test_page_image test_page_steps test_page_tier test_page_proof test_page_probe
+UNIT_TESTS += test_page_image test_page_steps test_page_share test_page_tier test_page_proof test_page_probe
 UNIT_TESTS += test_platform_prog test_deferred test_kvm_deferred
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz test_verify_kernel test_verify_limits
 UNIT_TESTS += test_i8254 test_i8254_latch test_hpet test_piix4_pm test_mc146818 test_mc146818_calendar test_timer_programs test_timer_threads test_pm_ticks
@@ -83,7 +83,7 @@ UNIT_TESTS += test_insn test_insn_page test_elfcheck test_object test_progcmd te
 
 # Tests with two threads, built and run under ThreadSanitizer too: make BUILD=build/tsan SAN=thread tsan-tests
 TSAN_TESTS := test_runtime test_runtime_threads test_bus_string test_doorbell test_model_holds
-TSAN_TESTS += test_page_tier
+TSAN_TESTS += test_page_tier test_page_share
 TSAN_TESTS += test_deferred test_kvm_deferred
 TSAN_TESTS += test_cpu_soft
 TSAN_TESTS += test_bus test_vm_threads test_cpu_kvm
@@ -224,7 +224,7 @@ $(BUILD)/tests/unit/test_jit_objects: LDFLAGS += -Wl,--wrap=memfd_create
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
 # Programs that are wrong on purpose, for tests.
-TEST_PROGS := hpet_wrong hpet_bss hpet_version page_refused iodev
+TEST_PROGS := hpet_wrong hpet_bss hpet_version page_refused page_pair iodev
 # Objects for the loader's test: a good one, and one for each thing that is refused.
 REFUSED := none version0 wrong_size pointer hole tail union bits int128 empty_array packed no_state static_state \
 	hidden_state no_head tiny_state two_states extern_var extern_func maps map_flags map_key map_empty map_large \
@@ -237,6 +237,7 @@ $(BUILD)/tests/unit/test_qmp_live: | $(BUILD)/tests/prog/hpet_wrong.bpf.o $(BUIL
 $(BUILD)/tests/unit/test_kvm_bpf_iodev $(BUILD)/tests/unit/test_kvm_bpf_run: | $(BUILD)/tests/prog/iodev.bpf.o
 $(BUILD)/tests/unit/test_bus_string: | $(BUILD)/tests/prog/fifo.bpf.o
 $(BUILD)/tests/unit/test_page_image: | $(BUILD)/tests/prog/page_refused.bpf.o
+$(BUILD)/tests/unit/test_page_share: | $(BUILD)/tests/prog/page_pair.bpf.o
 $(BUILD)/tests/unit/test_doorbell: | $(BUILD)/examples/doorbell/doorbell.bpf.o
 $(BUILD)/tests/unit/test_object $(BUILD)/tests/unit/test_elfcheck $(BUILD)/tests/unit/test_progcmd: | $(TEST_OBJS)
 $(BUILD)/tests/obj/good.bpf.o $(BUILD)/tests/obj/maps.bpf.o: $(BUILD)/tests/obj/%.bpf.o: tests/obj/%.bpf.c bpf/hr.h

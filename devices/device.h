@@ -55,7 +55,6 @@ struct device_ops {
 	 * as it is now without a pair of values that the chip never has. Asked after each page_end(). dev->lock held.
 	 */
 	bool (*may_show)(struct device *dev);
-	const struct device_steps *steps; /* NULL: any two values that its timed registers show go together */
 	/* Frees what init took, dev itself included. No other thread is left. */
 	void (*destroy)(struct device *dev);
 };
@@ -70,7 +69,7 @@ struct device {
 	/* lock */
 	bool is_frozen; /* check mode: the program and the model see one instant */
 	uint64_t frozen_ns;
-	/* what the guest may see of a range without an exit, and what page_image.h does for it; NULL: nothing */
+	/* what the guest may see of its ranges without an exit: a list, and what page_image.h does for it; NULL: nothing */
 	struct page_image *image;
 	const struct device_image_ops *image_ops;
 };
@@ -187,7 +186,9 @@ struct range {
 	 */
 	void (*read_string)(struct device *dev, struct io_req *req);
 	void (*write_string)(struct device *dev, struct io_req *req);
-	const struct reg_name *regs;	   /* may be NULL */
+	const struct reg_name *regs; /* may be NULL */
+	const struct device_steps
+		*steps; /* with HR_PAGE_OK; NULL: any two values that its timed registers show go together */
 	const struct range_zone *deferred; /* writes that may be deferred; may be NULL, lives as long as the bus */
 	struct accel_slot *slot;	   /* where programs attach; NULL: models only */
 	struct range_stats *stats;	   /* NULL without --stats */

@@ -436,8 +436,7 @@ static bool hpet_may_show(struct device *dev)
 
 static const struct device_steps hpet_steps = {.flow = HPET_REG_COUNTER, .next_ns = hpet_next_step};
 
-static const struct device_ops hpet_ops = {
-	.reset = hpet_reset, .destroy = hpet_destroy, .may_show = hpet_may_show, .steps = &hpet_steps};
+static const struct device_ops hpet_ops = {.reset = hpet_reset, .destroy = hpet_destroy, .may_show = hpet_may_show};
 
 static const struct reg_name hpet_regs[] = {{HPET_REG_CAPS, 8, "capabilities"}, {HPET_REG_CONFIG, 8, "configuration"},
 	{HPET_REG_ISR, 8, "status"}, {HPET_REG_COUNTER, 8, "main counter"},
@@ -452,6 +451,7 @@ static const struct range hpet_range = {.name = "hpet",
 	.read = hpet_read,
 	.write = hpet_write,
 	.regs = hpet_regs,
+	.steps = &hpet_steps,
 	.mapped = true};
 
 struct device *hpet_create(struct bus *bus, struct clock *clock, const struct irq_line gsi[HPET_GSIS],

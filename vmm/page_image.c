@@ -51,9 +51,11 @@ struct page_image {
 	_Atomic uint64_t last_ns;
 	uint64_t step_ns; /* the next one; of a range with steps */
 	/* dev->lock */
-	uint64_t now_ns; /* of the model's change that is under way */
-	bool froze;	 /* page_begin() has set dev->is_frozen */
-	bool is_checked; /* between page_image_check_before() and _after() */
+	struct page_image *next; /* of the same device */
+	uint64_t now_ns;	 /* of the model's change that is under way */
+	bool has_changed;	 /* it may not be shown any more, since that change */
+	bool froze;		 /* page_begin() has set dev->is_frozen */
+	bool is_checked;	 /* between page_image_check_before() and _after() */
 	/* atomics */
 	_Atomic bool may_show, is_gone;
 };
@@ -161,10 +163,20 @@ static uint64_t instant(const struct page_image *image, uint64_t now_ns)
 	return now_ns > last_ns ? now_ns : last_ns;
 }
 
-/* Word and memory are of no use any more. dev->lock held. */
+static void unlink_image(struct page_image *image)
+{
+	struct page_image **at = &image->dev->image;
+
+	while (*at && *at != image)
+		at = &(*at)->next;
+	if (*at)
+		*at = image->next;
+}
+
+/* Word and memory are of no use any more; what the list's next is stays good. dev->lock held. */
 static void give_up(struct page_image *image)
 {
-	image->dev->image = NULL;
+	unlink_image(image);
 	atomic_store(&image->may_show, false);
 	atomic_store(&image->is_gone, true);
 	image->config.gone(image->config.opaque, image);
@@ -224,58 +236,88 @@ bool page_image_show(struct device *dev, struct page_image *image)
 	is_true = publish_all(image, instant(image, clock_now(dev->clock)));
 	atomic_store(&image->may_show, is_true && device_may_show(dev));
 	word_release(image);
+	image->next = dev->image;
 	dev->image = image;
 	dev->image_ops = &image_ops;
 	return true;
 }
 
-void page_image_hide(struct device *dev)
+void page_image_hide(struct page_image *image)
 {
-	if (dev->image)
-		atomic_store(&dev->image->may_show, false);
-	dev->image = NULL;
+	atomic_store(&image->may_show, false);
+	unlink_image(image);
+}
+
+/*
+ * Takes the words of all that the device shows, but for one that is stuck, which is given up. Returns the instant for all of
+ * them: the clock, which is read after the last word was taken.
+ */
+static uint64_t take_all(struct device *dev)
+{
+	uint64_t now_ns;
+
+	for (struct page_image *image = dev->image; image; image = image->next) {
+		if (!word_take(image))
+			give_up(image);
+	}
+	now_ns = device_now(dev);
+	for (struct page_image *image = dev->image; image; image = image->next)
+		now_ns = instant(image, now_ns);
+	return now_ns;
+}
+
+/* Lets time pass on all of them. */
+static void pass_all(struct device *dev, uint64_t now_ns)
+{
+	for (struct page_image *image = dev->image; image; image = image->next) {
+		image->now_ns = now_ns;
+		if (!pass_time(image, now_ns, MODEL_STEPS)) {
+			give_up(image);
+			word_release(image);
+		}
+	}
 }
 
 void page_image_begin(struct device *dev)
 {
-	struct page_image *image = dev->image;
+	uint64_t now_ns;
 
-	if (image->is_checked)
+	if (dev->image->is_checked)
 		return;
-	if (!word_take(image)) {
-		give_up(image);
+	now_ns = take_all(dev);
+	pass_all(dev, now_ns);
+	for (struct page_image *image = dev->image; image; image = image->next)
+		image->froze = !dev->is_frozen;
+	if (!dev->image)
 		return;
-	}
-	image->now_ns = instant(image, device_now(dev));
-	if (!pass_time(image, image->now_ns, MODEL_STEPS)) {
-		give_up(image);
-		word_release(image);
-		return;
-	}
-	image->froze = !dev->is_frozen;
 	dev->is_frozen = true;
-	dev->frozen_ns = image->now_ns;
+	dev->frozen_ns = now_ns;
 }
 
 void page_image_end(struct device *dev)
 {
-	struct page_image *image = dev->image;
-	bool could = atomic_load_explicit(&image->may_show, memory_order_relaxed);
-	bool can = publish_all(image, image->now_ns);
+	const bool is_checked = dev->image->is_checked;
 
-	if (!can) {
-		give_up(image);
-	} else {
-		can = device_may_show(dev);
-		atomic_store_explicit(&image->may_show, can, memory_order_release);
-	}
-	if (image->is_checked)
-		return;
-	if (image->froze)
+	if (!is_checked && dev->image->froze)
 		dev->is_frozen = false;
-	word_release(image);
-	if (could && !can && dev->image)
-		image->config.changed(image->config.opaque, image);
+	for (struct page_image *image = dev->image; image; image = image->next) {
+		bool could = atomic_load_explicit(&image->may_show, memory_order_relaxed);
+		bool can = publish_all(image, image->now_ns);
+
+		if (can) {
+			can = device_may_show(dev);
+			atomic_store_explicit(&image->may_show, can, memory_order_release);
+			image->has_changed = could && !can;
+		} else {
+			give_up(image);
+			word_release(image);
+		}
+	}
+	for (struct page_image *image = dev->image; image && !is_checked; image = image->next) {
+		word_release(image);
+		if (image->has_changed)
+			image->config.changed(image->config.opaque, image);
+	}
 }
 
 bool page_image_may_show(const struct page_image *image)
@@ -356,38 +398,29 @@ static bool shows(const struct page_image *image, const struct range *range, con
 
 bool page_image_check_before(struct device *dev, const struct range *range, const struct hr_io *io, uint64_t *now_ns)
 {
-	struct page_image *image = dev->image;
 	uint64_t value = 0;
 	bool agrees = true;
 
-	if (!word_take(image)) {
-		give_up(image);
-		*now_ns = clock_now(dev->clock);
-		return true;
+	*now_ns = take_all(dev);
+	for (struct page_image *image = dev->image; image; image = image->next) {
+		image->is_checked = true;
+		if (!io->is_write && range == image->config.range &&
+			run_at(image, io->offset, io->size, page_image_last_ns(image), &value))
+			agrees = shows(image, range, io, value);
 	}
-	image->is_checked = true;
-	image->now_ns = *now_ns = instant(image, clock_now(dev->clock));
-	if (!io->is_write && range == image->config.range &&
-		run_at(image, io->offset, io->size, page_image_last_ns(image), &value))
-		agrees = shows(image, range, io, value);
-	if (!pass_time(image, *now_ns, MODEL_STEPS)) {
-		image->is_checked = false;
-		give_up(image);
-		word_release(image);
-	}
+	pass_all(dev, *now_ns);
 	return agrees;
 }
 
 bool page_image_check_after(struct device *dev, const struct range *range, const struct hr_io *io)
 {
-	struct page_image *image = dev->image;
-	bool agrees;
+	bool agrees = true;
 
-	if (!image || !image->is_checked)
-		return true; /* it was given up */
-	agrees = shows(image, range, io, io->result);
-	image->is_checked = false;
-	word_release(image);
+	for (struct page_image *image = dev->image; image && image->is_checked; image = image->next) {
+		agrees &= shows(image, range, io, io->result);
+		image->is_checked = false;
+		word_release(image);
+	}
 	return agrees;
 }
 
@@ -533,7 +566,7 @@ int page_image_new(const struct page_image_config *config, struct page_image **o
 	if (!image)
 		return err_fail(err, -ENOMEM, "out of memory for a page");
 	*image = (struct page_image){
-		.config = *config, .dev = range->dev, .steps = range->dev->ops->steps, .time.is_virtual = true};
+		.config = *config, .dev = range->dev, .steps = range->steps, .time.is_virtual = true};
 	image->at = (uint32_t)(range->base % PAGE_IMAGE_PAGE);
 	image->gpa = range->base - image->at;
 	image->bytes = (image->at + range->len + PAGE_IMAGE_PAGE - 1) / PAGE_IMAGE_PAGE * PAGE_IMAGE_PAGE;

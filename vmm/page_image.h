@@ -51,7 +51,7 @@ struct page_image_config {
 	struct accel_object *obj; /* lives as long as the image, as do range and clock */
 	const char *prog;
 	const struct clock *clock;
-	/* Word and memory are given up: the guest must not see them on return. dev->lock held; the image stays. */
+	/* Word and memory are given up: the guest must not see them on return. dev->lock held; the image stays, and so do others. */
 	void (*gone)(void *opaque, struct page_image *image);
 	/* What page_image_may_show() says has become false. dev->lock held, the word is free. */
 	void (*changed)(void *opaque, struct page_image *image);
@@ -75,13 +75,13 @@ bool page_image_cell_is_timed(const struct page_image *image, uint32_t offset);
 
 /* ---- the model's side, dev->lock held ---- */
 
-/* Everything is published, then every page_end() of the device publishes. False: the word is stuck. */
+/* Everything is published, then every page_end() of the device publishes. False: the word is stuck. A device may have several. */
 bool page_image_show(struct device *dev, struct page_image *image);
-void page_image_hide(struct device *dev); /* nobody need see it any more */
+void page_image_hide(struct page_image *image); /* nobody need see it any more; nothing when it was given up */
 
 /*
- * By page_begin() and page_end() of a device that has an image, through dev->image_ops. begin may find the word stuck and
- * take the image away.
+ * By page_begin() and page_end() of a device that has images, through dev->image_ops: what is done is done to all of them, as of
+ * one instant. begin may find a word stuck and take that image away.
  */
 void page_image_begin(struct device *dev);
 void page_image_end(struct device *dev);

@@ -160,6 +160,8 @@ static void watch(struct tier_page *page, bool has_gap, uint64_t now_ns)
 		back_off(page, now_ns);
 	} else if (is_forgotten(page, now_ns)) {
 		page_down(page);
+		if (page_device_has_another(page)) /* which alone would bring it back at once */
+			page->not_before_ns = now_ns + PAGE_BACKOFF_MAX_NS;
 		tell_turn(page, "unmapped", "it is read too seldom");
 	}
 }
@@ -198,7 +200,9 @@ static bool is_wanted(struct tier_page *page, uint64_t now_ns, char *why, size_t
 
 	if (tier->is_forced || tier->vm->bus.mode == ACCEL_CHECK)
 		return true;
-	if (!is_hot(page, now_ns, why, why_bytes))
+	if (page_device_has_another(page))
+		snprintf(why, why_bytes, "its device has another page, so no program answers here");
+	else if (!is_hot(page, now_ns, why, why_bytes))
 		return false;
 	tier->wants_trial = !tier->is_tried;
 	return tier->is_tried && page_may_spin(tier);

@@ -208,6 +208,40 @@ static bool start_publisher(struct page_tier *tier)
 	return tier->publishes;
 }
 
+bool page_device_has_another(const struct tier_page *page)
+{
+	const struct page_tier *tier = page->tier;
+
+	for (unsigned i = 0; i < tier->count; i++) {
+		const struct tier_page *other = &tier->pages[i];
+
+		if (other != page && other->is_held && other->range->dev == page->range->dev)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * While a page of a device is there all of its accesses are the model's, which publishes the instant of each: a program of
+ * another range would tell a later time than the page shows.
+ */
+static void hold(struct tier_page *page, bool is_held)
+{
+	const struct bus *bus = &page->tier->vm->bus;
+
+	page->is_held = is_held;
+	for (unsigned i = 1; i <= bus->range_count && !page_device_has_another(page); i++) {
+		struct range *range = bus->ranges[i];
+
+		if (range->dev != page->range->dev || !range->slot)
+			continue;
+		if (is_held)
+			accel_slot_hold(range->slot);
+		else
+			accel_slot_release(range->slot);
+	}
+}
+
 bool page_up(struct tier_page *page)
 {
 	struct page_tier *tier = page->tier;
@@ -217,10 +251,8 @@ bool page_up(struct tier_page *page)
 
 	if (!make_image(page) || !start_publisher(tier))
 		return false;
-	if (!is_shadow) {
-		accel_slot_hold(page->range->slot);
-		page->is_held = true;
-	}
+	if (!is_shadow)
+		hold(page, true);
 	atomic_store(&page->must_go, false);
 	pthread_mutex_lock(&dev->lock);
 	is_shown = page_image_show(dev, page->image);
@@ -247,12 +279,12 @@ void page_down(struct tier_page *page)
 		return;
 	unmap(page);
 	pthread_mutex_lock(&dev->lock);
-	page_image_hide(dev);
+	page_image_hide(page->image);
 	pthread_mutex_unlock(&dev->lock);
 	atomic_store(&tier->shown[page->index], NULL);
 	if (page->is_held)
-		accel_slot_release(page->range->slot);
-	page->is_held = page->is_up = false;
+		hold(page, false);
+	page->is_up = false;
 	if (page_image_is_gone(page->image)) {
 		page->given_up++;
 		make_zombie(page);
@@ -275,8 +307,6 @@ static const char *check_neighbours(const struct bus *bus, const struct range *r
 			return "its device has a range whose program may change the state";
 		if (other == range || other->bus != IO_MMIO)
 			continue;
-		if (other->dev == range->dev && (other->flags & HR_PAGE_OK))
-			return "its device has another range with a page";
 		if (other->base / PAGE_IMAGE_PAGE <= last && (other->base + other->len - 1) / PAGE_IMAGE_PAGE >= first)
 			return "another range shares its page";
 	}

@@ -3,7 +3,7 @@
  * page_tier.h: --page: which ranges the guest is shown as read-only pages, and when. A publisher thread keeps the timed
  * cells of all of them true, with one reading of the clock a pass; a manager thread maps, unmaps and watches.
  *
- * A page comes in this order: programs of its range held (every access is the model's, which publishes), first
+ * A page comes in this order: programs of its device held (every access is the model's, which publishes), first
  * publication, publisher, KVM slot; and goes in the opposite one. So while some vCPU may load from it and another may
  * exit, every exit publishes its own instant first. No vCPU makes or waits for a change of slots, but for a word that
  * is stuck (page_image.h). In check mode pages are shadows: published, compared, never mapped.

@@ -95,10 +95,11 @@ static inline uint64_t page_now(void)
 /* page_tier.c; tier lock held. */
 bool page_up(struct tier_page *page); /* false: not now */
 void page_down(struct tier_page *page);
-void page_bury(struct page_tier *tier);		  /* frees zombies */
-void page_examine(struct page_tier *tier);	  /* mode and programs anew */
-void page_wake(struct page_tier *tier);		  /* the manager; any lock held */
-bool page_may_spin(const struct page_tier *tier); /* a processor is to spare for the publisher; reads files */
+bool page_device_has_another(const struct tier_page *page); /* up, and mapped or about to be */
+void page_bury(struct page_tier *tier);			    /* frees zombies */
+void page_examine(struct page_tier *tier);		    /* mode and programs anew */
+void page_wake(struct page_tier *tier);			    /* the manager; any lock held */
+bool page_may_spin(const struct page_tier *tier);	    /* a processor is to spare for the publisher; reads files */
 
 /* page_manage.c, page_publish.c: the threads. */
 void *page_manage(void *tier);

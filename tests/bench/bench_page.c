@@ -96,7 +96,7 @@ static void rig_init(struct rig *rig, const char *path, unsigned registers)
 static void rig_done(struct rig *rig)
 {
 	pthread_mutex_lock(&rig->dev.lock);
-	page_image_hide(&rig->dev);
+	page_image_hide(rig->image);
 	pthread_mutex_unlock(&rig->dev.lock);
 	page_image_free(rig->image);
 	accel_object_put(rig->obj);

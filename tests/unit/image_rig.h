@@ -121,9 +121,11 @@ static inline void rig_done(struct rig *rig)
 {
 	struct accel_slot *slot = rig->range->slot;
 
-	pthread_mutex_lock(&rig->hpet->lock);
-	page_image_hide(rig->hpet);
-	pthread_mutex_unlock(&rig->hpet->lock);
+	if (rig->image) {
+		pthread_mutex_lock(&rig->hpet->lock);
+		page_image_hide(rig->image);
+		pthread_mutex_unlock(&rig->hpet->lock);
+	}
 	page_image_free(rig->image);
 	bus_set_slot(&rig->b.bus, rig->range, NULL);
 	accel_slot_free(slot);

@@ -210,7 +210,7 @@ static void test_shifted_time(void **state)
 	publish(&rig);
 	board_be_late(&rig.b, 90000);
 	pthread_mutex_lock(&rig.hpet->lock);
-	page_image_hide(rig.hpet);
+	page_image_hide(rig.image);
 	pthread_mutex_unlock(&rig.hpet->lock);
 	device_shift_time(rig.hpet, 40000);
 	pthread_mutex_lock(&rig.hpet->lock);

@@ -3,6 +3,9 @@
  * ioapic.c: the 82093AA [82093AA]. An input's edge, or its level while no earlier message of it waits for its end
  * (remote IRR), becomes one message to the local APICs: service() decides, after every change.
  *
+ * Input 0 is the 8259s' INTR, which is no line here: what entry 0 says of ExtINT is passed on, and who acknowledges the 8259s
+ * sees to the rest.
+ *
  * Not modelled: the APIC bus. A message is delivered at once, so the delivery status is always idle; the arbitration id
  * shows what was loaded and does not rotate. Lines say who asserts, not the voltage: INTPOL is only stored.
  */
@@ -33,6 +36,9 @@ _Static_assert(IOAPIC_INPUTS == IOAPIC_PINS, "the header says how many");
 
 #define DELMOD_FIXED 0u
 #define DELMOD_LOWEST 1u
+#define DELMOD_EXTINT 7u
+
+#define PIN_OF_PIC 0u
 
 #define ID_BITS 0x0f000000u
 
@@ -44,6 +50,8 @@ struct ioapic {
 	uint32_t inputs; /* levels */
 	struct irq_msi watched[IOAPIC_PINS];
 	unsigned watched_count;
+	uint32_t extint; /* what has been told last of ExtINT: the destination field of entry 0, ... */
+	bool extint_is_on, extint_is_logical;
 };
 
 static struct ioapic_state *state_of(struct ioapic *io)
@@ -109,6 +117,22 @@ static void watch(struct ioapic *io)
 	memcpy(io->watched, list, sizeof(list));
 	io->watched_count = count;
 	irq_watch_eoi(io->apic, list, count);
+}
+
+/* [82093AA] 3.2.4: ExtINT requires an edge trigger mode. */
+static void route_extint(struct ioapic *io)
+{
+	const uint32_t low = entry_of(io, PIN_OF_PIC);
+	const bool is_on = (low & (RED_DELMOD | RED_LEVEL | RED_MASK)) == DELMOD_EXTINT << RED_DELMOD_SHIFT;
+	const bool is_logical = low & RED_DESTMOD;
+	const uint32_t dest = HR_LOAD(state_of(io)->redir[2 * PIN_OF_PIC + 1]) >> RED_DEST_SHIFT;
+
+	if (is_on == io->extint_is_on && (!is_on || (dest == io->extint && is_logical == io->extint_is_logical)))
+		return;
+	io->extint_is_on = is_on;
+	io->extint = dest;
+	io->extint_is_logical = is_logical;
+	irq_route_extint(io->apic, is_on, (uint8_t)dest, is_logical);
 }
 
 /* A level-triggered input: sends it if it is high, free to be sent and not on its way already. */
@@ -180,6 +204,8 @@ static void write_entry(struct ioapic *io, unsigned half, uint32_t v)
 		set_entry(io, pin, low & RED_LEVEL ? low : low & ~RED_REMOTE_IRR);
 	}
 	watch(io);
+	if (pin == PIN_OF_PIC)
+		route_extint(io);
 	service_level(io, pin);
 }
 
@@ -221,6 +247,7 @@ static void ioapic_reset(struct device *dev)
 	}
 	page_end(dev);
 	watch(io);
+	route_extint(io);
 }
 
 static void ioapic_destroy(struct device *dev)

@@ -28,6 +28,7 @@
 #include "vmm/kvm_apic.h"
 #include "vmm/kvm_cpuid.h"
 #include "vmm/kvm_deferred.h"
+#include "vmm/kvm_extint.h"
 #include "vmm/kvm_state.h"
 #include "vmm/kvm_tier.h"
 #include "vmm/options.h"
@@ -46,6 +47,7 @@
 #define QUIRK_SLOT_ZAP_ALL (1u << 7)
 
 #define FINISH_EXITS 16
+#define EXTINT_AGAIN_NS 1000000
 
 /* vm->backend */
 struct kvm_vm {
@@ -74,6 +76,7 @@ struct kvm_cpu {
 	size_t run_bytes;
 	bool has_ring; /* deferred writes are in this vCPU's mapping */
 	struct kvm_power_on power_on;
+	struct timer extint_again; /* a kick, to see whether it can be taken now */
 	/* while no vCPU runs */
 	struct kvm_pause pause;
 	bool is_paused; /* pause is to be put back */
@@ -205,6 +208,27 @@ static int kick_signal(void)
 	return SIGRTMIN + 1;
 }
 
+static void kvm_kick(struct cpu *cpu)
+{
+	struct kvm_cpu *kc = (struct kvm_cpu *)cpu;
+	const uint64_t one = 1;
+	int tid;
+
+	atomic_thread_fence(memory_order_seq_cst);
+	__atomic_store_n(&kc->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	if (kc->halt_fd >= 0 && write(kc->halt_fd, &one, sizeof(one)) < 0)
+		return; /* the counter is full: it is readable all the same */
+	tid = atomic_load(&kc->tid);
+	/* tgkill and not pthread_kill: a thread that has just ended is an error code, not undefined. */
+	if (tid && tid != (int)syscall(SYS_gettid))
+		syscall(SYS_tgkill, getpid(), tid, kick_signal());
+}
+
+static void kick_again(void *opaque)
+{
+	kvm_kick(opaque);
+}
+
 static bool has_cap(int kvm_fd, int cap)
 {
 	return ioctl(kvm_fd, KVM_CHECK_EXTENSION, cap) > 0;
@@ -328,6 +352,7 @@ static void kvm_destroy(struct cpu *cpu)
 		return;
 	kvm_tier_stop(cpu->vm->tier);
 	cpu->vm->tier = NULL;
+	timer_cancel(&cpu->vm->clock, &kc->extint_again);
 	if (kc->has_ring)
 		kvm_deferred_stop(&((struct kvm_vm *)cpu->vm->backend)->deferred, cpu->vm);
 	kvm_power_on_free(&kc->power_on);
@@ -353,6 +378,7 @@ static int kvm_create(struct vm *vm, unsigned index, struct cpu **out, struct ac
 	kc->cpu = (struct cpu){.ops = &cpu_kvm_ops, .vm = vm, .index = index};
 	kc->halt_fd = -1;
 	kc->held_vector = -1;
+	timer_init(&kc->extint_again, kick_again, &kc->cpu);
 	kc->run_bytes = kv->run_bytes;
 	kc->fd = ioctl(kv->vm_fd, KVM_CREATE_VCPU, index);
 	if (kc->fd < 0) {
@@ -397,22 +423,6 @@ fail:
 }
 
 /* ---- running --------------------------------------------------------------------------------- */
-
-static void kvm_kick(struct cpu *cpu)
-{
-	struct kvm_cpu *kc = (struct kvm_cpu *)cpu;
-	const uint64_t one = 1;
-	int tid;
-
-	atomic_thread_fence(memory_order_seq_cst);
-	__atomic_store_n(&kc->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	if (kc->halt_fd >= 0 && write(kc->halt_fd, &one, sizeof(one)) < 0)
-		return; /* the counter is full: it is readable all the same */
-	tid = atomic_load(&kc->tid);
-	/* tgkill and not pthread_kill: a thread that has just ended is an error code, not undefined. */
-	if (tid && tid != (int)syscall(SYS_gettid))
-		syscall(SYS_tgkill, getpid(), tid, kick_signal());
-}
 
 static void exit_pio(struct kvm_cpu *kc)
 {
@@ -563,9 +573,21 @@ static int finish_exit(struct kvm_cpu *kc, struct accel_err *err)
 	return rc;
 }
 
+/*
+ * ExtINT by the I/O APIC is pending for this vCPU. KVM does not tell when the guest lets interrupts in while LVT0 does not, so
+ * what it does not let in now is offered again a millisecond later.
+ */
+static int offer_extint(struct kvm_cpu *kc, struct accel_err *err)
+{
+	const int rc = finish_exit(kc, err);
+
+	return rc ? rc : kvm_extint_offer(kc->fd, kc->run, kc->cpu.vm, err);
+}
+
 static int run_loop(struct kvm_cpu *kc, struct accel_err *err)
 {
 	struct vm *vm = kc->cpu.vm;
+	bool has_offered = false; /* ExtINT, since it last was in the guest */
 	int rc;
 
 	for (;;) {
@@ -578,6 +600,17 @@ static int run_loop(struct kvm_cpu *kc, struct accel_err *err)
 			if (rc)
 				return rc;
 		}
+		if (unlikely(vm_extint_pending(vm, kc->cpu.index))) {
+			if (!has_offered) {
+				has_offered = true;
+				rc = offer_extint(kc, err);
+				if (rc)
+					return rc;
+				continue; /* it has told KVM to leave at once */
+			}
+			timer_arm(&vm->clock, &kc->extint_again, clock_now(&vm->clock) + EXTINT_AGAIN_NS);
+		}
+		has_offered = false;
 		if (kc->is_halted) {
 			halt_wait(kc);
 			continue;

@@ -50,6 +50,11 @@ struct irq_apic {
 	 * comes later and from a vCPU's thread. Optional.
 	 */
 	void (*watch_eoi)(void *opaque, const struct irq_msi *list, unsigned count);
+	/*
+	 * From here on the I/O APIC, whose mutex is held, passes the 8259s' INTR on as ExtINT to the local APICs that
+	 * dest says, as its entries do; is_on false: to none. Optional.
+	 */
+	void (*route_extint)(void *opaque, bool is_on, uint8_t dest, bool is_logical);
 	void *opaque;
 };
 
@@ -62,6 +67,12 @@ static inline void irq_watch_eoi(const struct irq_apic *apic, const struct irq_m
 {
 	if (apic->watch_eoi)
 		apic->watch_eoi(apic->opaque, list, count);
+}
+
+static inline void irq_route_extint(const struct irq_apic *apic, bool is_on, uint8_t dest, bool is_logical)
+{
+	if (apic->route_extint)
+		apic->route_extint(apic->opaque, is_on, dest, is_logical);
 }
 
 #endif

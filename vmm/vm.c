@@ -98,9 +98,21 @@ static void set_intr(void *opaque, unsigned pin, bool level)
 {
 	struct vm *vm = opaque;
 
+	unsigned to;
+
 	(void)pin;
-	if (atomic_exchange(&vm->intr, level) != level && level && vm->cpus[0])
-		vm->cpus[0]->ops->kick(vm->cpus[0]);
+	if (atomic_exchange(&vm->intr, level) == level || !level || !vm->cpus[0])
+		return;
+	vm->cpus[0]->ops->kick(vm->cpus[0]);
+	to = atomic_load(&vm->extint_to);
+	if (to > 1)
+		vm->cpus[to - 1]->ops->kick(vm->cpus[to - 1]);
+}
+
+void vm_route_extint(struct vm *vm, unsigned to)
+{
+	if (atomic_exchange(&vm->extint_to, to) != to && to && atomic_load(&vm->intr))
+		vm->cpus[to - 1]->ops->kick(vm->cpus[to - 1]);
 }
 
 struct irq_line vm_intr_line(struct vm *vm)

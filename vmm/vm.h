@@ -78,7 +78,9 @@ struct vm {
 	void *ioapic_opaque;
 	int wake_fd; /* eventfd: makes the event thread look again */
 	/* atomics, any thread */
-	_Atomic bool intr; /* level of the PIC's INTR output */
+	_Atomic bool intr;	    /* level of the PIC's INTR output */
+	_Atomic unsigned extint_to; /* 1 + the vCPU to which the I/O APIC passes that on (ExtINT); 0: to none */
+	_Atomic bool told_extint;   /* that it goes nowhere, once */
 	_Atomic bool stop;
 	_Atomic int exit_status; /* valid once stop is set: the first request wins */
 	_Atomic bool reset;
@@ -174,15 +176,23 @@ static inline bool vm_reset_pending(const struct vm *vm)
 	return atomic_load_explicit(&vm->reset, memory_order_acquire);
 }
 
-/* The PIC's INTR output, as an irq line: wakes vCPU 0. */
+/* The PIC's INTR output, as an irq line: wakes vCPU 0, and whom the I/O APIC passes it on to. */
 struct irq_line vm_intr_line(struct vm *vm);
+/* To whom that is; see extint_to. Any thread. */
+void vm_route_extint(struct vm *vm, unsigned to);
+
+static inline bool vm_extint_pending(const struct vm *vm, unsigned vcpu)
+{
+	return atomic_load_explicit(&vm->extint_to, memory_order_acquire) == vcpu + 1 &&
+	       atomic_load_explicit(&vm->intr, memory_order_acquire);
+}
 
 static inline bool vm_intr_pending(const struct vm *vm)
 {
 	return atomic_load_explicit(&vm->intr, memory_order_acquire);
 }
 
-/* Interrupt acknowledge cycle: the vector, or -1. vCPU 0's thread. */
+/* Interrupt acknowledge cycle: the vector, or -1. The thread of the vCPU that takes it. */
 static inline int vm_intr_ack(struct vm *vm)
 {
 	return vm->intr_ack ? vm->intr_ack(vm->intr_opaque) : -1;

@@ -25,6 +25,7 @@
 #define LOGICAL 0x800u
 #define LOWEST 0x100u
 #define NMI 0x400u
+#define EXTINT 0x700u
 
 #define HPET 0xfed00000u
 #define HPET_TICKS_PER_MS 100000u
@@ -399,6 +400,51 @@ static void test_nmi(void)
 	entry(13, MASKED, 0);
 }
 
+/*
+ * IRQ 5 once, and who got it: at the CPU that entry 0 names, no local APIC has it in service.
+ * [82093AA] 3.2.4; [MP] 3.6.2.2: virtual wire mode by the I/O APIC, with LVT0 masked.
+ */
+static void extint_once(const char *what, uint32_t cpu, uint32_t should)
+{
+	forget();
+	line(5, true);
+	expect(what, PIC_VECTOR + 5, should);
+	want(what, counts[PIC_VECTOR + 5][cpu], should);
+	line(5, false);
+}
+
+static void test_extint(void)
+{
+	entry(0, EXTINT | MASKED, 0);
+	extint_once("ExtINT, masked", 0, 0);
+	entry(0, EXTINT | LEVEL, 0);
+	extint_once("ExtINT by level", 0, 0);
+	entry(0, EXTINT, 0);
+	extint_once("ExtINT", 0, 1);
+	extint_once("ExtINT again", 0, 1);
+	/* while interrupts are off it waits, and so does HLT's end for it */
+	forget();
+	__asm__ volatile("cli");
+	line(5, true);
+	wait_ms(3);
+	want("ExtINT while interrupts are off", total(PIC_VECTOR + 5), 0);
+	__asm__ volatile("sti");
+	expect("ExtINT when interrupts are on", PIC_VECTOR + 5, 1);
+	line(5, false);
+	forget();
+	__asm__ volatile("cli");
+	line(5, true);
+	__asm__ volatile("sti; hlt");
+	want("ExtINT ends HLT", counts[PIC_VECTOR + 5][0], 1);
+	line(5, false);
+	if (cpus > 1) {
+		entry(0, EXTINT, 1);
+		extint_once("ExtINT at CPU 1", 1, 1);
+	}
+	entry(0, MASKED, 0);
+	extint_once("ExtINT no more", 0, 0);
+}
+
 static void test_pic(void)
 {
 	static const uint8_t icw[2][4] = {{0x11, PIC_VECTOR, 0x04, 0x01}, {0x11, PIC_VECTOR + 8, 0x02, 0x01}};
@@ -426,6 +472,7 @@ static void test_pic(void)
 	line(5, false);
 	entry(5, MASKED, 0);
 	writel(LAPIC_LVT0, LVT_MASKED | LVT_EXTINT);
+	test_extint();
 	outb(0x21, 0xff);
 }
 

@@ -31,6 +31,7 @@ struct rig {
 	bool refuses;
 	struct irq_msi watched[24];
 	unsigned watched_count, watch_calls;
+	unsigned extint_calls, extint; /* dest, 0x100: on, 0x200: logical */
 };
 
 static bool take(void *opaque, const struct irq_msi *msg)
@@ -52,13 +53,21 @@ static void watch(void *opaque, const struct irq_msi *list, unsigned count)
 	r->watch_calls++;
 }
 
+static void extint(void *opaque, bool is_on, uint8_t dest, bool is_logical)
+{
+	struct rig *r = opaque;
+
+	r->extint = is_on ? 0x100u | dest | (is_logical ? 0x200 : 0) : 0;
+	r->extint_calls++;
+}
+
 static int setup(void **state)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 
 	assert_non_null(r);
 	board_init(&r->board, ACCEL_OFF);
-	r->apic = (struct irq_apic){.send = take, .watch_eoi = watch, .opaque = r};
+	r->apic = (struct irq_apic){.send = take, .watch_eoi = watch, .route_extint = extint, .opaque = r};
 	r->io = ioapic_create(&r->board.bus, &r->board.clock, &r->apic);
 	assert_non_null(r->io);
 	board_reset(r->io);
@@ -519,6 +528,40 @@ static void test_threads(void **state)
 	}
 }
 
+/* 3.2.4: delivery mode 7 at input 0, where the 8259s are; it "requires an edge trigger mode". */
+static void test_extint(void **state)
+{
+	struct rig *r = *state;
+
+	assert_int_equal(r->extint_calls, 0);
+	for (uint32_t mode = 0; mode < 8; mode++) {
+		for (uint32_t rest = 0; rest < 8; rest++) {
+			const uint32_t dest_mode = rest & 1 ? LOGICAL : 0, trigger = rest & 2 ? LEVEL : 0,
+				       mask = rest & 4 ? MASKED : 0;
+			const bool is_on = mode == 7 && !trigger && !mask;
+
+			entry(r, 0, mode << 8 | dest_mode | trigger | mask | 0x55, 0x03000000);
+			assert_int_equal(r->extint, is_on ? 0x103u | (dest_mode ? 0x200 : 0) : 0);
+		}
+	}
+	assert_int_equal(r->extint, 0);
+	assert_int_equal(take_count(r), 0); /* no message: who acknowledges is told */
+	entry(r, 0, 0x700, 0x01000000);
+	assert_int_equal(r->extint, 0x101);
+	r->extint_calls = 0;
+	set(r, 0x11, 0x02000000); /* another destination while it is on */
+	assert_int_equal(r->extint, 0x102);
+	assert_int_equal(r->extint_calls, 1);
+	set(r, 0x10, 0x7ff); /* another vector: there is none in it */
+	assert_int_equal(r->extint_calls, 1);
+	for (unsigned pin = 1; pin < 24; pin++)
+		entry(r, pin, 0x700, 0); /* nothing of the 8259s is there */
+	assert_int_equal(r->extint_calls, 1);
+	board_reset(r->io);
+	assert_int_equal(r->extint, 0);
+	assert_int_equal(r->extint_calls, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -533,6 +576,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_switch_clears, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_polarity, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watch, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_extint, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
 	};
 

@@ -125,8 +125,9 @@ static void update_pages(struct bus *bus, unsigned count)
 		const struct mmio_span *span = &bus->mmio[i];
 		const uint64_t first = span->first / BUS_MMIO_PAGE, pages = span->last / BUS_MMIO_PAGE - first + 1;
 
-		for (uint64_t n = 0; n < pages && n < BUS_MMIO_PAGES; n++) {
-			const unsigned at = (first + n) % BUS_MMIO_PAGES;
+		/* twice as many hold a whole MiB: then all have been there */
+		for (uint64_t n = 0; n < pages && n < 2 * BUS_MMIO_PAGES; n++) {
+			const unsigned at = bus_mmio_group((first + n) * BUS_MMIO_PAGE);
 
 			several[at] |= only[at] && only[at] != span->index;
 			only[at] = span->index;

@@ -30,8 +30,8 @@ struct bus_check; /* check mode's findings, bus_check.c */
 
 #define BUS_MAX_SPANS (2 * BUS_MAX_RANGES + 1)
 
-#define BUS_MMIO_PAGE 4096
-#define BUS_MMIO_PAGES 256
+#define BUS_MMIO_PAGE 4096u
+#define BUS_MMIO_PAGES 256u
 
 enum accel_mode { ACCEL_OFF, ACCEL_ON, ACCEL_CHECK };
 
@@ -67,6 +67,15 @@ struct bus_hot {
 
 _Static_assert(sizeof(struct bus_hot) == 128, "an index is shifted, not multiplied");
 
+/*
+ * The group of an address's page. Not only the page's low bits: chips lie at multiples of 1 MiB, the I/O APIC and the HPET
+ * for two. Every run of pages that holds a whole, aligned MiB has pages of all groups.
+ */
+static inline unsigned bus_mmio_group(uint64_t addr)
+{
+	return (unsigned)((addr / BUS_MMIO_PAGE ^ addr / (BUS_MMIO_PAGE * BUS_MMIO_PAGES)) % BUS_MMIO_PAGES);
+}
+
 struct bus {
 	struct bus_hot hot[BUS_MAX_RANGES + 1]; /* [0]: denies everything. First: no offset to add */
 	/* constant while a vCPU runs: bus_set_mode(), bus_set_watchers() */
@@ -82,7 +91,7 @@ struct bus {
 	_Atomic uint8_t pio[65536];
 	_Atomic uint32_t mmio_seq; /* odd while mmio[] changes */
 	_Atomic uint32_t mmio_count;
-	_Atomic uint8_t mmio_page[BUS_MMIO_PAGES]; /* by page, modulo; 0: search in mmio[] */
+	_Atomic uint8_t mmio_page[BUS_MMIO_PAGES]; /* by bus_mmio_group(); 0: search in mmio[] */
 	struct mmio_span mmio[BUS_MAX_SPANS];	   /* sorted, not overlapping */
 	/* lock */
 	pthread_mutex_t lock;
@@ -158,8 +167,7 @@ static inline void bus_io_one(struct bus *bus, struct io_req *req)
 	if (req->bus == IO_MMIO) {
 		if (unlikely(addr >= BUS_HOT_BIT))
 			goto slowly;
-		index = atomic_load_explicit(
-			&bus->mmio_page[addr / BUS_MMIO_PAGE % BUS_MMIO_PAGES], memory_order_acquire);
+		index = atomic_load_explicit(&bus->mmio_page[bus_mmio_group(addr)], memory_order_acquire);
 	} else {
 		if (unlikely(addr >= 0x10000))
 			goto slowly;

@@ -265,7 +265,7 @@ static void test_hot(void **state)
 		{"fifo", IO_PIO, 0x1f0, 1, 2, RANGE_FIFO},
 		{"mmio", IO_MMIO, 0xfed00000, 0x400, 8, 0},
 		{"same page", IO_MMIO, 0xfed00400, 0x10, 4, 0},
-		{"same hash", IO_MMIO, 0x100fed01000, 0x1000, 4, 0},
+		{"same hash", IO_MMIO, 0x100fed00000, 0x1000, 4, 0},
 		{"alone", IO_MMIO, 0x4fed05000, 0x800, 4, 0},
 		{"low", IO_MMIO, 0, 0x1000, 8, 0},
 		{"high", IO_MMIO, BUS_HOT_BIT - 0x1000, 0x1000, 8, 0},
@@ -348,6 +348,38 @@ static void test_hot_places(void **state)
 	assert_int_equal(hot->deny[4], ~0ull);
 	accel_slot_free(slot);
 	accel_page_free(page);
+}
+
+/*
+ * The groups of pages by which MMIO is looked up: chips at multiples of 1 MiB, as the I/O APIC and the HPET are, do not share
+ * one; and whatever lies where, a group that names a range has no address of another.
+ */
+static void test_groups(void **state)
+{
+	struct world *w = *state;
+	const struct range *chips[] = {add(w, &w->a, "ioapic", IO_MMIO, 0xfec00000, 0x20, 4, 0),
+		add(w, &w->a, "hpet", IO_MMIO, 0xfed00000, 0x400, 8, 0)};
+	struct range *moving[4];
+	uint64_t seed = 1;
+
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(w->bus.mmio_page[bus_mmio_group(chips[i]->base)], chips[i]->index);
+	for (unsigned i = 0; i < 4; i++)
+		moving[i] = add(w, &w->b, "moving", IO_MMIO, 0x10000000u << i, 0x1000u << 5 * i, 4, 0);
+	for (unsigned round = 0; round < 2000; round++) {
+		for (unsigned i = 0; i < 4; i++) {
+			const struct range *r = moving[i];
+
+			seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+			bus_map(&w->bus, moving[i], seed >> 31 & ~0xfffull);
+			for (unsigned k = 0; k < 16; k++) {
+				const uint64_t addr = r->base + (seed >> k) % r->len;
+				const unsigned named = w->bus.mmio_page[bus_mmio_group(addr)];
+
+				assert_true(named == 0 || named == bus_owner(&w->bus, IO_MMIO, addr)->index);
+			}
+		}
+	}
 }
 
 /* An overlay takes the accesses that begin on it, and does not cut those that begin before it. */
@@ -542,6 +574,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fifo, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hot_places, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overlay, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mmio_overlay, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # guest_init.sh: the first process of a Linux guest in the nested bed. Says what it finds, then does what do= on the
 # kernel command line says: nothing more, reset (the machine starts again), shell (one, on the serial line), interrupts (shows what has come, and by what), bench (once it is idle reads the time
-# by two clock sources and a port that nobody claims, on all vCPUs at once, and turns the power off), clock (reads the time, for clock.sh), or cycle: on the first boot
+# by two clock sources, and an address that nobody claims, on all vCPUs at once, and turns the power off), clock (reads the time, for clock.sh), or cycle: on the first boot
 # it reads the time by each clock source and reboots, on the second one it waits for the power button and turns the power
 # off. Otherwise it ends the VM by the debug exit port.
 /bin/busybox --install -s /bin
@@ -74,7 +74,7 @@ bench() {
 		[ "$(cat $clocks/current_clocksource)" = $c ] || { echo "guest: no clocksource $c"; guest_exit 2; }
 		echo "guest: bench $c: $(guest_tool clock 1000)"
 	done
-	echo "guest: bench port: $(guest_tool port 1000)"
+	echo "guest: bench hole: $(guest_tool hole 1000)"
 	poweroff -f
 	sleep 60
 }

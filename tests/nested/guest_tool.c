@@ -5,7 +5,7 @@
  *                                  clock in turn, and says how often; status 1 when either ever went back, or was behind what another
  *                                  processor had read before
  *   guest_tool drift MS            the same, and each 100 ms the monotonic time in a line "stamp NS", for who compares it with the host's
- *   guest_tool port MS             reads ports that nobody claims, on each processor at once, and says how often: what scales as nothing else
+ *   guest_tool hole MS             reads an address that nobody claims, on each processor at once, and says how often: what scales as nothing else
  *   guest_tool sleep MS            sleeps, and says how long that took; status 1 when it was more than twice as long
  *   guest_tool cmos INDEX [VALUE]  writes a byte of CMOS memory, which survives a reset, or prints it
  */
@@ -25,8 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FREE_PORT = 0x5000, FREE_PORTS = 100 }; /* nobody's in hotreg and in QEMU */
-enum what { CLOCK, STAMPS, PORT };
+#define HOLE_ADDRESS 0xf8000000u /* nobody's in hotreg and in QEMU */
+enum what { CLOCK, STAMPS, HOLE };
 
 static uint64_t monotonic_ns(void)
 {
@@ -81,32 +81,31 @@ static void clock_loop(struct clocks *all, uint64_t end, bool has_stamps)
 }
 
 /*
- * The kernel reads a port for each byte, so that the call and the time count for little. Not by ioperm(2): QEMU's TCG looks
- * into the bitmap of a task state segment only when that is of type 9, not busy (helper_check_io), and one that a VMM has read
- * and put back through KVM's KVM_GET_SREGS and KVM_SET_SREGS is busy in SVM's eyes, so that IN faults.
+ * The time is asked for once in a hundred times only, so that it does not count. Not a port: IN would need ioperm(2), and QEMU's
+ * TCG looks into the bitmap of a task state segment only when that is of type 9, not busy (helper_check_io). One that a VMM
+ * has read and put back by KVM_GET_SREGS and KVM_SET_SREGS, as QEMU does, is busy in SVM's eyes, so that IN faults.
  */
-static void port_loop(struct clocks *all, int fd, uint64_t end)
+static void hole_loop(struct clocks *all, const volatile uint32_t *hole, uint64_t end)
 {
-	uint8_t bytes[FREE_PORTS];
 	uint64_t calls = 0;
 
 	do {
-		if (pread(fd, bytes, FREE_PORTS, FREE_PORT) != FREE_PORTS)
-			break;
-		calls += FREE_PORTS;
+		for (int i = 0; i < 100; i++)
+			(void)*hole;
+		calls += 100;
 	} while (monotonic_ns() < end);
 	atomic_fetch_add(&all->calls, calls);
 }
 
-static void loop(enum what what, struct clocks *all, int fd, int processor, uint64_t end)
+static void loop(enum what what, struct clocks *all, const volatile uint32_t *hole, int processor, uint64_t end)
 {
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
 	CPU_SET(processor, &set);
 	sched_setaffinity(0, sizeof(set), &set);
-	if (what == PORT)
-		port_loop(all, fd, end);
+	if (what == HOLE)
+		hole_loop(all, hole, end);
 	else
 		clock_loop(all, end, what == STAMPS && processor == 0);
 }
@@ -115,14 +114,17 @@ static int loops(uint64_t ms, enum what what)
 {
 	struct clocks *all = mmap(NULL, sizeof(*all), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	uint64_t end = monotonic_ns() + ms * 1000000;
-	int processors = get_nprocs(), children = 0, fd = -1;
+	int processors = get_nprocs(), children = 0;
+	void *hole = NULL;
 
 	if (all == MAP_FAILED)
 		return 2;
-	if (what == PORT) {
-		fd = open("/dev/port", O_RDONLY);
-		if (fd < 0) {
-			perror("guest_tool: /dev/port");
+	if (what == HOLE) {
+		int fd = open("/dev/mem", O_RDONLY | O_SYNC);
+
+		hole = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, HOLE_ADDRESS);
+		if (hole == MAP_FAILED) {
+			perror("guest_tool: /dev/mem");
 			return 2;
 		}
 	}
@@ -130,12 +132,12 @@ static int loops(uint64_t ms, enum what what)
 		pid_t pid = fork();
 
 		if (pid == 0) {
-			loop(what, all, fd, i, end);
+			loop(what, all, hole, i, end);
 			_exit(0);
 		}
 		children += pid > 0;
 	}
-	loop(what, all, fd, 0, end);
+	loop(what, all, hole, 0, end);
 	while (children && wait(NULL) > 0)
 		children--;
 	printf("%" PRIu64 " calls in %" PRIu64 " ms, %" PRIu64 " steps back\n", atomic_load(&all->calls), ms,
@@ -174,12 +176,12 @@ int main(int argc, char **argv)
 		return loops(strtoull(argv[2], NULL, 0), CLOCK);
 	if (argc == 3 && strcmp(argv[1], "drift") == 0)
 		return loops(strtoull(argv[2], NULL, 0), STAMPS);
-	if (argc == 3 && strcmp(argv[1], "port") == 0)
-		return loops(strtoull(argv[2], NULL, 0), PORT);
+	if (argc == 3 && strcmp(argv[1], "hole") == 0)
+		return loops(strtoull(argv[2], NULL, 0), HOLE);
 	if (argc == 3 && strcmp(argv[1], "sleep") == 0)
 		return sleep_once(strtoull(argv[2], NULL, 0));
 	if (argc >= 3 && strcmp(argv[1], "cmos") == 0)
 		return cmos(argc - 2, argv + 2);
-	fprintf(stderr, "usage: guest_tool clock MS | drift MS | port MS | sleep MS | cmos INDEX [VALUE]\n");
+	fprintf(stderr, "usage: guest_tool clock MS | drift MS | hole MS | sleep MS | cmos INDEX [VALUE]\n");
 	return 2;
 }

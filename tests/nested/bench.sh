@@ -1,15 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# bench.sh ROUNDS: in the nested bed (make bench-nested), where KVM is the true one and QEMU is there too, hotreg and QEMU in turn:
+# bench.sh ROUNDS [CPUS...]: with so many vCPUs (1 and 4), in the nested bed (make bench-nested), where KVM is the true one and QEMU is there too, hotreg and QEMU in turn:
 # Linux from the start of the process to its init, the memory that takes beyond the guest's RAM, and how often its clocks can be read in
 # a second, and an address that nobody claims.
 # Time there is counted in instructions, and the bed's processors take turns: a publisher of the page tier would take half of it, so
 # there is none (--page off). A QEMU that hangs, as it does there with several vCPUs, is tried once more, and then has no figures.
 set -u
 rounds=${1:-3}
+numbers=${*:2}
+numbers=${numbers:-1 4}
 dir=$(mktemp -d)
 line="console=ttyS0 panic=-1 nokaslr mitigations=off noxsave quiet tsc=reliable"
-ram_kb=393216 hung=([1]=0 [4]=0)
+ram_kb=393216
+declare -A hung
 
 vm() { # RIVAL CPUS WORDS: the guest's console on stdout
 	if [ "$1" = QEMU ]; then
@@ -50,13 +53,13 @@ once() { # RIVAL CPUS: status 1 when it hung
 
 for round in $(seq "$rounds"); do
 	for rival in QEMU on off; do
-		for cpus in 1 4; do
-			[ ${hung[$cpus]} -lt 2 ] || [ $rival != QEMU ] || continue
+		for cpus in $numbers; do
+			[ "${hung[$cpus]:-0}" -lt 2 ] || [ $rival != QEMU ] || continue
 			if ! once $rival $cpus; then
 				echo "round $round, $rival, $cpus vCPUs: did not come to its end after $boot ms; its last lines:"
 				tail -qn 4 "$dir/out" "$dir/err"
 				[ $rival = QEMU ] || exit 1
-				hung[cpus]=$((hung[cpus] + 1))
+				hung[$cpus]=$((${hung[$cpus]:-0} + 1))
 				continue
 			fi
 			echo "$boot" >>"$dir/boot.$rival.$cpus"
@@ -72,10 +75,12 @@ done
 row() { # FILE TEXT
 	echo "| $2 | $(median <"$dir/$1.off.$cpus") | $(median <"$dir/$1.on.$cpus") | $(median < <(cat "$dir/$1.QEMU.$cpus" 2>/dev/null)) |"
 }
-echo "QEMU hung ${hung[1]} times with one vCPU, ${hung[4]} times with four"
+for cpus in "${!hung[@]}"; do
+	echo "with $cpus vCPUs QEMU hung ${hung[$cpus]} times"
+done
 echo "| | hotreg off | hotreg on | QEMU |"
 echo "|---|---|---|---|"
-for cpus in 1 4; do
+for cpus in $numbers; do
 	row boot "start to init, $cpus vCPUs, ms"
 	row memory "resident beyond guest RAM, $cpus vCPUs, kB"
 	for what in hpet acpi_pm hole; do

@@ -424,6 +424,24 @@ fail:
 
 /* ---- running --------------------------------------------------------------------------------- */
 
+/* 1, 2, 4 or 8 bytes, each by an instruction or two and not by a call. */
+static inline void copy(void *to, const void *from, unsigned size)
+{
+	switch (size) {
+	case 1:
+		memcpy(to, from, 1);
+		break;
+	case 2:
+		memcpy(to, from, 2);
+		break;
+	case 4:
+		memcpy(to, from, 4);
+		break;
+	default:
+		memcpy(to, from, 8);
+	}
+}
+
 static void exit_pio(struct kvm_cpu *kc)
 {
 	struct kvm_run *run = kc->run;
@@ -439,12 +457,29 @@ static void exit_pio(struct kvm_cpu *kc)
 		req.data = data;
 		bus_io(&kc->cpu.vm->bus, &req);
 	} else if (req.io.is_write) {
-		memcpy(&req.io.value, data, req.io.size);
+		copy(&req.io.value, data, req.io.size);
 		bus_io_one(&kc->cpu.vm->bus, &req);
 	} else {
 		bus_io_one(&kc->cpu.vm->bus, &req);
-		memcpy(data, &req.io.result, req.io.size);
+		copy(data, &req.io.result, req.io.size);
 	}
+}
+
+static inline void mmio_part(struct kvm_cpu *kc, uint64_t addr, uint32_t at, uint32_t size)
+{
+	struct kvm_run *run = kc->run;
+	struct io_req req = {
+		.io = {.vcpu = kc->cpu.index, .size = (uint8_t)size, .is_write = run->mmio.is_write},
+		.addr = addr,
+		.bus = IO_MMIO,
+		.count = 1,
+	};
+
+	if (req.io.is_write)
+		copy(&req.io.value, run->mmio.data + at, size);
+	bus_io_one(&kc->cpu.vm->bus, &req);
+	if (!req.io.is_write)
+		copy(run->mmio.data + at, &req.io.result, size);
 }
 
 /* One exit may hold any 1 to 8 bytes at any address; the bus gets aligned powers of two, ascending. */
@@ -457,23 +492,16 @@ static void exit_mmio(struct kvm_cpu *kc)
 	/* Shadow RAM that reads ROM is a read-only slot to KVM: a write to it may have to reach RAM. */
 	if (run->mmio.is_write && mem_shadow_write(&kc->cpu.vm->mem, addr, run->mmio.data, len))
 		return;
+	if (likely(len - 1 < 8 && !(len & (len - 1)) && !(addr & (len - 1)))) {
+		mmio_part(kc, addr, 0, len);
+		return;
+	}
 	while (done < len) {
-		struct io_req req = {
-			.io = {.vcpu = kc->cpu.index, .is_write = run->mmio.is_write},
-			.addr = addr + done,
-			.bus = IO_MMIO,
-			.count = 1,
-		};
 		uint32_t size = 8;
 
-		while (size > len - done || (req.addr & (size - 1)))
+		while (size > len - done || ((addr + done) & (size - 1)))
 			size >>= 1;
-		req.io.size = (uint8_t)size;
-		if (req.io.is_write)
-			memcpy(&req.io.value, run->mmio.data + done, size);
-		bus_io_one(&kc->cpu.vm->bus, &req);
-		if (!req.io.is_write)
-			memcpy(run->mmio.data + done, &req.io.result, size);
+		mmio_part(kc, addr + done, done, size);
 		done += size;
 	}
 }

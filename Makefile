@@ -342,6 +342,7 @@ check-nested: setup-check
 .PHONY: check-long
 check-long: setup-check
 	@$(MAKE) -s --no-print-directory -j2 all tests guests
+	@PAGE_PROOF_SECONDS=1800 $(BUILD)/tests/unit/test_page_proof
 	@cat tests/nested/list.txt tests/nested/long.txt >$(BUILD)/long.txt
 	@BUILD=$(BUILD) NESTED_SECONDS=$${NESTED_SECONDS:-14400} scripts/nested.sh check $(BUILD)/long.txt
 	@$(MAKE) -s --no-print-directory check-kernel-tier
@@ -350,8 +351,8 @@ BENCH_ROUNDS ?= 3
 .PHONY: bench-nested
 bench-nested: setup-check
 	@$(MAKE) -s --no-print-directory -j2 all guests
-	@BUILD=$(BUILD) NESTED_PROGRAMS="$$(command -v qemu-system-x86_64)" NESTED_PATHS="$(wildcard /usr/share/qemu/kvmvapic.bin /usr/share/qemu/linuxboot_dma.bin)" \
-		NESTED_FILES=tests/nested/bench-files.txt NESTED_SECONDS=$${NESTED_SECONDS:-7200} scripts/nested.sh run "tests/nested/bench.sh $(BENCH_ROUNDS)"
+	@BUILD=$(BUILD) NESTED_PROGRAMS="$$(command -v qemu-system-x86_64)" NESTED_PATHS="$(wildcard /usr/share/qemu/kvmvapic.bin /usr/share/qemu/linuxboot_dma.bin /usr/share/qemu/multiboot_dma.bin)" \
+		NESTED_FILES=tests/nested/bench-files.txt NESTED_SECONDS=$${NESTED_SECONDS:-7200} scripts/nested.sh run "tests/nested/bench.sh $(BENCH_ROUNDS); tests/nested/bench_page.sh $(BENCH_ROUNDS)"
 nested-shell: setup-check
 	@$(MAKE) -s --no-print-directory -j2 all tests guests
 	@BUILD=$(BUILD) scripts/nested.sh shell

@@ -198,8 +198,12 @@ static bool is_wanted(struct tier_page *page, uint64_t now_ns, char *why, size_t
 {
 	struct page_tier *tier = page->tier;
 
-	if (tier->is_forced || tier->vm->bus.mode == ACCEL_CHECK)
+	if (tier->vm->bus.mode == ACCEL_CHECK)
 		return true;
+	if (tier->is_forced) { /* not tested yet where check mode was on at the start */
+		tier->wants_trial = !tier->is_tried;
+		return tier->is_tried;
+	}
 	if (page_device_has_another(page))
 		snprintf(why, why_bytes, "its device has another page, so no program answers here");
 	else if (!is_hot(page, now_ns, why, why_bytes))
@@ -300,7 +304,9 @@ static void try_host(struct page_tier *tier)
 		tier->pages[i].exits_at_ns = tier->pages[i].hot_windows = 0;
 	pthread_mutex_unlock(&tier->lock);
 	if (!probe.works && !tier->vm->opt->quiet)
-		fprintf(stderr, "hotreg: page: none, though the guest's reads would be worth one: %s\n", probe.reason);
+		fprintf(stderr, "hotreg: page: none, though %s: %s\n",
+			tier->is_forced ? "--page on asks for one" : "the guest's reads would be worth one",
+			probe.reason);
 }
 
 void *page_manage(void *opaque)

@@ -39,6 +39,43 @@ want() { # FILE TEXT
 	grep -aqF -- "$2" "$1" || die "${1##*/} has no '$2'"
 }
 
+# With PAGE, a --page for hotreg, the HPET is a page, which must have been there; with TURNS too it comes and goes all the time:
+# programs are taken away and put back. with_page ARGS...: run ARGS so.
+with_page() {
+	local turner= start
+	[ "$accel" = check ] || [ -z "${PAGE:-}" ] || needs_page
+	if [ -n "${TURNS:-}" ]; then
+		(
+			while sleep 0.3; do
+				"$hotreg" ctl "$dir/qmp" prog detach hpet && "$hotreg" ctl "$dir/qmp" prog attach hpet
+			done
+		) >/dev/null 2>&1 &
+		turner=$!
+	fi
+	start=${EPOCHREALTIME/./}
+	run ${PAGE:+--page "$PAGE"} ${TURNS:+--qmp "unix:$dir/qmp"} "$@"
+	took=$(((${EPOCHREALTIME/./} - start) * 1000)) # nanoseconds
+	[ -z "$turner" ] || kill $turner
+	[ -z "$turner" ] || wait $turner 2>/dev/null
+}
+needs_page() {
+	"$hotreg" doctor >"$dir/doctor.log"
+	grep -q "page tier *works" "$dir/doctor.log" || skip "$(sed -n 's/^ *page tier *no: \([^;]*\);.*/needs a page tier: \1/p' "$dir/doctor.log")"
+}
+# After the guest has said that all is well. SHARE: of its time, in per cent, for which the page must have been mapped.
+want_page() {
+	local mapped
+	if [ "$accel" = check ]; then
+		[ "$(jq '.check.divergences' "$dir/stats.json")" = 0 ] || die "check mode found divergences"
+		[ "$(jq '.page_tier.pages[0].maps' "$dir/stats.json")" = 0 ] || die "a shadow was mapped"
+	else
+		[ "$(jq '.page_tier.pages[0].maps' "$dir/stats.json")" -gt 0 ] || die "the page was never mapped"
+	fi
+	mapped=$(jq ".page_tier.pages[0].mapped_ns / $took * 100 | floor" "$dir/stats.json")
+	jq -r '.page_tier | "page: \(.pages[0].maps) turns, mapped for \(.pages[0].mapped_ns / 1000000 | floor) ms, '"$mapped"' % of the run, given up \(.pages[0].given_up) times, \(.passes) passes, longest change of the slot \(.pages[0].slot_max_ns / 1000 | floor) us"' "$dir/stats.json"
+	[ "$mapped" -ge "${SHARE:-0}" ] || die "the page was mapped for $mapped % of the run, less than ${SHARE:-0} %"
+}
+
 # What acceleration did: with it off or checked nothing is answered, with it on something is.
 want_answers() {
 	[ "$(jq -r .cpu "$dir/stats.json")" = "$cpu" ] || die "did not run on $cpu"
@@ -77,14 +114,18 @@ grub)
 	;;
 regbench)
 	sum=$(dd if="$build/guest/grub.img" bs=512 skip=1 count=1 2>/dev/null | od -An -v -tu2 -w2 | awk '{n += $1} END {print n}')
-	run --kernel "$build/guest/regbench.elf" --append "rounds=3 reads=64 sum=$sum" --disk "$build/guest/grub.img,ro" \
-		--vga std --serial none --debugcon "$dir/debugcon.txt" --timeout 120
+	with_page --kernel "$build/guest/regbench.elf" --append "rounds=${ROUNDS:-3} reads=${READS:-64} sum=$sum" --disk "$build/guest/grub.img,ro" \
+		--vga std --serial none --debugcon "$dir/debugcon.txt" --timeout "${SECONDS_MOST:-120}"
 	want_status 1
 	want "$dir/debugcon.txt" "regbench: counters ok, IDE status 00000050"
 	want "$dir/debugcon.txt" "regbench: sector ok"
 	want "$dir/debugcon.txt" "regbench: vga_status "
 	want "$dir/debugcon.txt" "regbench: done"
 	want_answers
+	if [ -n "${PAGE:-}" ]; then
+		grep -a ' hpet_' "$dir/debugcon.txt"
+		want_page
+	fi
 	;;
 vga)
 	# Modes by the VGA BIOS: the text reaches the screen, and registers, pixels and font are as in QEMU's VGA, where
@@ -109,35 +150,19 @@ vga)
 	fi
 	;;
 page | page-smp)
-	# The HPET as a page, coming and going: programs are taken away and put back, and whatever the publisher's luck is on
-	# this host. LINES and READS: how much, for longer runs by hand.
-	if [ "$accel" = on ]; then
-		"$hotreg" doctor >"$dir/doctor.txt"
-		grep -q "page tier *works" "$dir/doctor.txt" || skip "$(sed -n 's/^ *page tier *no: \([^;]*\);.*/needs a page tier: \1/p' "$dir/doctor.txt")"
-	fi
+	# The HPET as a page, coming and going, whatever the publisher's luck is on this host. LINES_DUE and READS: how much, for
+	# longer runs. With PAGE it comes and goes with TURNS only.
 	cpus=1
 	[ "$test" = page ] || cpus=2
-	(
-		while sleep 0.3; do
-			"$hotreg" ctl "$dir/qmp" prog detach hpet && "$hotreg" ctl "$dir/qmp" prog attach hpet
-		done
-	) >/dev/null 2>&1 &
-	toggler=$!
-	run --cpus $cpus --page "on,gap=${GAP_US:-100000}" --kernel "$build/guest/page_hpet.elf" --qmp "unix:$dir/qmp" \
+	[ -n "${PAGE:-}" ] || TURNS=1
+	PAGE=${PAGE:-on,gap=100000}
+	with_page --cpus $cpus --kernel "$build/guest/page_hpet.elf" \
 		--append "lines=${LINES_DUE:-200} reads=${READS:-200} cpu1=$((cpus - 1))" --serial none --debugcon "$dir/debugcon.txt" \
 		--timeout "${SECONDS_MOST:-300}"
-	kill $toggler
-	wait $toggler 2>/dev/null
 	want_status 1
 	want "$dir/debugcon.txt" "page_hpet: ok"
-	if [ "$accel" = on ]; then
-		[ "$(jq '.page_tier.pages[0].maps' "$dir/stats.json")" -gt 0 ] || die "the page was never mapped"
-	else
-		[ "$(jq '.check.divergences' "$dir/stats.json")" = 0 ] || die "check mode found divergences"
-		[ "$(jq '.page_tier.pages[0].maps' "$dir/stats.json")" = 0 ] || die "a shadow was mapped"
-	fi
 	grep page_hpet: "$dir/debugcon.txt" | head -n 1
-	jq -r '.page_tier | "page: \(.pages[0].maps) turns, mapped for \(.pages[0].mapped_ns / 1000000 | floor) ms, given up \(.pages[0].given_up) times, \(.passes) passes, longest change of the slot \(.pages[0].slot_max_ns / 1000 | floor) us"' "$dir/stats.json"
+	want_page
 	;;
 loaded)
 	# the form in which test kernels of other projects are started: a multiboot ELF32 file at 4 MiB, an environment as module
@@ -169,11 +194,16 @@ resets)
 	;;
 smp)
 	"$hotreg" doctor | grep -q "long mode *works" || skip "needs long mode, which this KVM does not do"
-	run --cpus 2 --kernel "$build/guest/smp_hpet.elf" --append "epochs=300 reads=4" --serial none \
-		--debugcon "$dir/debugcon.txt" --timeout 200
+	with_page --cpus 2 --kernel "$build/guest/smp_hpet.elf" --append "epochs=${EPOCHS:-300} reads=${READS:-4}" --serial none \
+		--debugcon "$dir/debugcon.txt" --timeout "${SECONDS_MOST:-200}"
 	want_status 1
 	want "$dir/debugcon.txt" "smp_hpet: ok"
-	want_answers
+	if [ -z "${PAGE:-}" ]; then
+		want_answers
+	else # whose reads programs do not answer
+		grep -a smp_hpet: "$dir/debugcon.txt" | head -n 1
+		want_page
+	fi
 	;;
 intr | paging | paging_pae | v86)
 	needs="INT n, protected"
@@ -247,11 +277,11 @@ cpuid)
 	;;
 fabric)
 	# CPUS is the number of vCPUs, 4 when it is not set. A KVM without paging may end level-triggered interrupts too early.
-	"$hotreg" doctor >"$dir/doctor.txt"
-	grep -q "long mode *works" "$dir/doctor.txt" || skip "needs long mode, which this KVM does not do"
-	grep -q "split irqchip *works" "$dir/doctor.txt" || skip "needs a split irqchip, which this KVM does not have"
+	"$hotreg" doctor >"$dir/doctor.log"
+	grep -q "long mode *works" "$dir/doctor.log" || skip "needs long mode, which this KVM does not do"
+	grep -q "split irqchip *works" "$dir/doctor.log" || skip "needs a split irqchip, which this KVM does not have"
 	early=1
-	grep -q '^  32-bit paging  *works' "$dir/doctor.txt" && early=0
+	grep -q '^  32-bit paging  *works' "$dir/doctor.log" && early=0
 	run --cpus "${CPUS:-4}" --testdev --kernel "$build/guest/fabric.elf" --append "cpus=${CPUS:-4} rounds=100 early=$early" \
 		--serial none --debugcon "$dir/debugcon.txt" --timeout 200
 	want_status 1

@@ -340,8 +340,22 @@ static void test_check_mode(void **state)
 	assert_int_equal(maps, 0);
 	assert_true(number("passes") > 10);
 	assert_int_equal(bus_check_divergences(&vm.bus), 0);
+	assert_int_equal(runs_of_probe, 0); /* a shadow asks nothing of the host, a page does */
 	set_mode(ACCEL_ON);
+	assert_true(wait_mapped(true));
+	assert_int_equal(runs_of_probe, 1);
 	destroy();
+	host_works = false;
+	create(OPT_PAGE_ON, 1000000, OPT_ACCEL_CHECK);
+	set_mode(ACCEL_ON);
+	for (unsigned i = 0; i < 15000 && runs_of_probe == 0; i++)
+		nap_ms(2);
+	nap_ms(100);
+	assert_int_equal(runs_of_probe, 1);
+	assert_int_equal(maps, 0);
+	assert_string_equal(text("host"), "it tears");
+	destroy();
+	host_works = true;
 }
 
 static void test_live_mode(void **state)

@@ -358,7 +358,7 @@ nested-shell: setup-check
 	@BUILD=$(BUILD) scripts/nested.sh shell
 
 # KVM with the patches of accel/kernel/ (scripts/kernel-tier.sh): built for the running kernel; and tried in the nested bed.
-.PHONY: kernel-tier check-kernel-tier
+.PHONY: kernel-tier check-kernel-tier check-kernel-tier-debug
 kernel-tier:
 	@BUILD=$(BUILD) scripts/kernel-tier.sh build
 check-kernel-tier: setup-check
@@ -366,6 +366,11 @@ check-kernel-tier: setup-check
 	@cat tests/nested/kernel-list.txt tests/nested/kernel-long.txt >$(BUILD)/kernel-all.txt
 	@BUILD=$(BUILD) NESTED_SECONDS=$${NESTED_SECONDS:-7200} scripts/kernel-tier.sh check $(BUILD)/kernel-all.txt
 	@BUILD=$(BUILD) NESTED_SECONDS=$${NESTED_SECONDS:-7200} NESTED_CPUS=1 scripts/kernel-tier.sh check $(BUILD)/kernel-all.txt
+# The same on a kernel with KASAN, lockdep, PROVE_RCU and kmemleak, which is built first; an hour or two. The result goes into docs/kernel-tier.md.
+check-kernel-tier-debug: setup-check
+	@$(MAKE) -s --no-print-directory -j2 all tests guests
+	@cat tests/nested/kernel-list.txt tests/nested/kernel-debug.txt >$(BUILD)/kernel-debug.txt
+	@BUILD=$(BUILD) scripts/kernel-tier.sh debug $(BUILD)/kernel-debug.txt
 
 .PHONY: help setup-build setup-demo setup-check variants check check-only fuzz fuzzers demo bench format clean
 help:
@@ -375,6 +380,7 @@ help:
 	@echo 'make check-nested  hotreg on a stock kernel'\''s KVM inside QEMU (part of make check); nested-shell: a shell there'
 	@echo 'make kernel-tier  builds KVM for the running kernel with the patches of accel/kernel/; loads nothing'
 	@echo 'make check-kernel-tier  programs inside such a KVM, in the nested bed, on one and two processors (a part is in make check)'
+	@echo 'make check-kernel-tier-debug  the same on a kernel with KASAN, lockdep, PROVE_RCU and kmemleak, which it builds first'
 	@echo 'make check-long    the whole matrix of guests in the same bed, hours: a minute of each clock, whole passes of memtest86+'
 	@echo 'make bench      measure, paired with QEMU where it is installed; the figures of docs/performance.md'
 	@echo 'make bench-nested  Linux'\''s boot and clocks, hotreg and QEMU in the same bed (BENCH_ROUNDS=N)'

@@ -1,13 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# kernel-tier.sh build [RELEASE] | check [LIST] | run COMMAND...: KVM with the patches of accel/kernel/.
+# kernel-tier.sh build [RELEASE] | check [LIST] | run COMMAND... | debug [LIST] | debug-run COMMAND...: KVM with the patches of
+# accel/kernel/.
 #
 #   build [RELEASE]  kvm.ko for the running kernel (or RELEASE), which must be one of Debian's or Ubuntu's, from its own source
 #                    package; says how to load it and never does. The last line is the path of the module.
 #   check [LIST]     builds it for the kernel of the nested bed, then runs tests/nested/kernel-list.txt (or LIST) there
 #   run COMMAND      one shell command there
+#   debug [LIST], debug-run COMMAND
+#                    the same on a kernel that looks for mistakes (accel/kernel/debug.config), which is built first
 #
-# Everything comes with `apt-get download`, is unpacked under build/kernel-tier/RELEASE, and nothing is installed. Status 77
+# Everything comes with `apt-get download`, is unpacked under build/kernel-tier, kept there, and nothing is installed. Status 77
 # with a last line that says why: it cannot be done here. The same kernel and the same patches are built once.
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 2
@@ -15,28 +18,13 @@ build=${BUILD:-build}
 top=$(realpath -m "$build/kernel-tier")
 patches=$(realpath accel/kernel)
 
-skip() {
-	echo "$*"
-	exit 77
-}
 die() {
 	echo "kernel-tier: $*" >&2
 	exit 1
 }
 
-download() { # PACKAGE...: unpacked under $dir/root; once
-	local package
-	for package in "$@"; do
-		[ -e "$dir/have/$package" ] && continue
-		rm -rf "$dir/deb"
-		mkdir -p "$dir/deb" "$dir/root" "$dir/have"
-		(cd "$dir/deb" && apt-get -qq download "$package") >"$dir/download.log" 2>&1 ||
-			skip "needs the package $package, which apt-get cannot download here: $(tail -n 1 "$dir/download.log")"
-		dpkg -x "$dir/deb/"*.deb "$dir/root" || die "cannot unpack $package"
-		rm -rf "$dir/deb"
-		: >"$dir/have/$package"
-	done
-}
+. scripts/download.sh
+. scripts/kernel-debug.sh
 
 # What the headers of a release need to be built with, in the package's own words.
 depends() { # PACKAGE PATTERN
@@ -45,29 +33,46 @@ depends() { # PACKAGE PATTERN
 
 # The headers, and over them the source of KVM: a tree in which KVM alone can be built.
 unpack() {
-	local headers=linux-headers-$release version source tar common
-	version=$(echo "$release" | sed -E 's/^([0-9]+\.[0-9]+).*/\1/')
+	local headers=linux-headers-$release common package store=$dir
 	apt-cache show "$headers" >/dev/null 2>&1 || apt-get -qq update >/dev/null 2>&1
 	apt-cache show "$headers" >/dev/null 2>&1 ||
 		skip "needs the package $headers, which the package lists do not have: is $release a kernel of this distribution's?"
-	source=linux-source-$version
-	apt-cache show "$source" >/dev/null 2>&1 || source=linux-source-$version.0
-	# the same version of each, which the newest source need not be
-	download "$headers" $(depends "$headers" '^linux-(headers|kbuild)-') \
-		"$source=$(apt-cache show "$headers" | sed -n 's/^Version: //p' | head -n 1)"
+	for package in "$headers" $(depends "$headers" '^linux-(headers|kbuild)-'); do
+		download "$package"
+	done
 	common=$(ls -d "$dir/root/usr/src/"linux-headers-*-common 2>/dev/null || ls -d "$dir/root/usr/src/linux-headers-${release%-*}")
 	[ -d "$common" ] || die "the headers of $release are not where they are expected"
 	echo "$common" >"$dir/common"
-	tar=$(find "$dir/root/usr/src" -name 'linux-source-*.tar.*' | head -n 1)
-	[ -n "$tar" ] || die "$source has no source in it"
-	tar -xf "$tar" -C "$common" --strip-components=1 --wildcards '*/arch/x86/kvm' '*/virt/kvm' '*/include/uapi/linux/kvm.h' ||
+	# the same version of both, which the newest source need not be
+	get_source "$(echo "$release" | sed -E 's/^([0-9]+\.[0-9]+).*/\1/')" "$(apt-cache show "$headers" | sed -n 's/^Version: //p' | head -n 1)"
+	rm -rf "$common/arch/x86/kvm" "$common/virt/kvm"
+	unpack_kvm "$common"
+	sed -i "s|^include /.*|include $common/Makefile|" "$dir/root/usr/src/linux-headers-$release/Makefile"
+	apply_series "$common" "$release"
+}
+
+# The package with the source of Linux VERSION, of release PACKAGE-VERSION: $source is its archive, which stays.
+get_source() { # VERSION PACKAGE-VERSION
+	local store=$top/source package=linux-source-$1
+	apt-cache show "$package" >/dev/null 2>&1 || package=linux-source-$1.0
+	download "$package=$2" "$store/$2"
+	source=$(find "$store/$2/usr/src" -name 'linux-source-*.tar.*' | head -n 1)
+	[ -n "$source" ] || die "$package has no source in it"
+}
+
+unpack_kvm() { # TREE: what the patches touch
+	local name
+	name=$(basename "${source%.tar.*}")
+	tar -xf "$source" -C "$1" --strip-components=1 "$name/arch/x86/kvm" "$name/virt/kvm" "$name/include/uapi/linux/kvm.h" ||
 		die "cannot unpack the source of KVM"
-	rm -f "$tar"
-	sed -i "s|^include /usr/src/.*|include $common/Makefile|" "$dir/root/usr/src/linux-headers-$release/Makefile"
+}
+
+apply_series() { # TREE NAME
+	local p
 	for p in "$patches"/*.patch; do
 		# of the series what is code
-		(cd "$common" && grep -v '^-- $' "$p" | filter_code | patch -s -p1 --no-backup-if-mismatch) ||
-			die "${p##*/} does not apply to $release: the series is for Linux 6.12"
+		(cd "$1" && grep -v '^-- $' "$p" | filter_code | patch -s -p1 --no-backup-if-mismatch) ||
+			die "${p##*/} does not apply to $2: the series is for Linux 6.12"
 	done
 }
 
@@ -91,8 +96,8 @@ module_of() { # RELEASE: builds $ko
 	for tool in gcc make apt-get dpkg patch awk xz flock; do
 		command -v "$tool" >/dev/null || skip "needs $tool"
 	done
-	rm -rf "$dir"
 	mkdir -p "$dir"
+	rm -f "$dir/of"
 	unpack
 	common=$(cat "$dir/common")
 	log=$dir/build.log
@@ -116,7 +121,7 @@ bed_release() {
 }
 
 in_bed() { # WORDS of nested.sh
-	exec env BUILD="$build" NESTED_KVM_KO="$ko" NESTED_BED="$top/bed" NESTED_FILES="${NESTED_FILES:-tests/nested/kernel-files.txt}" scripts/nested.sh "$@"
+	exec env BUILD="$build" NESTED_KVM_KO="${ko:-}" NESTED_BED="$top/bed" NESTED_FILES="${NESTED_FILES:-tests/nested/kernel-files.txt}" scripts/nested.sh "$@"
 }
 
 case ${1:-build} in
@@ -145,7 +150,14 @@ run)
 	module_of "$release"
 	in_bed run "$@"
 	;;
+debug)
+	debug_bed check "${2:-tests/nested/kernel-list.txt}"
+	;;
+debug-run)
+	shift
+	debug_bed run "$@"
+	;;
 *)
-	die "usage: scripts/kernel-tier.sh build [RELEASE] | check [LIST] | run COMMAND"
+	die "usage: scripts/kernel-tier.sh build [RELEASE] | check [LIST] | run COMMAND | debug [LIST] | debug-run COMMAND"
 	;;
 esac

@@ -12,8 +12,10 @@
 #   run COMMAND   one shell command in there, with the guests of the list NESTED_LIST, if any
 #
 # The kernel, its modules, busybox and memtest86+ come with `apt-get download`, are unpacked under build/nested and never
-# installed. NESTED_KVM_KO is a kvm.ko in place of the kernel's own, NESTED_BED a directory for this run, so that several can
-# go at once; `package` only says which kernel it is. Status 77 with a last line that says why: it cannot run here.
+# installed. NESTED_KVM_KO is a kvm.ko in place of the kernel's own, NESTED_KERNEL a directory with another kernel for the bed
+# (vmlinuz, irqbypass.ko, kvm.ko, kvm-amd.ko), NESTED_BED one for this run, so that several can go at once. NESTED_LIMIT is how
+# many seconds of the bed's time a test may take, NESTED_SECONDS how many of ours all of them.
+# `package` only says which kernel it is. Status 77 with a last line that says why: it cannot run here.
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 2
 build=${BUILD:-build}
@@ -24,33 +26,18 @@ memory=${NESTED_MEMORY:-2G}
 seconds=${NESTED_SECONDS:-1500}
 list=${NESTED_LIST:-}
 
-skip() {
-	echo "$*"
-	exit 77
-}
 die() {
 	echo "nested: $*" >&2
 	exit 2
 }
 
-# The newest of the stock cloud kernels, as Debian's package lists have them.
-kernel_package() {
-	apt-cache search --names-only '^linux-image-[0-9][^ ]*-cloud-amd64-unsigned$' | cut -d' ' -f1 | sort -V | tail -n 1
-}
+. scripts/download.sh
+. scripts/nested-guests.sh
 
-# download PACKAGE [ROOT [PREFIX]]: unpacked under ROOT, which is $store/root; once. PREFIX stands before the command.
-download() {
-	local root=${2:-$store/root} deb
-	local have=$store/have/${root##*/}-$1
-	[ -e "$have" ] && return
-	deb=$(realpath -m "$store/deb")
-	rm -rf "$deb"
-	mkdir -p "$deb" "$root" "$store/have"
-	(store=$(realpath "$store") && cd "$deb" && ${3:-} apt-get -qq download "$1") >"$store/download.log" 2>&1 ||
-		skip "needs Debian's package $1, which apt-get cannot download here: $(tail -n 1 "$store/download.log")"
-	dpkg -x "$deb/"*.deb "$root" || die "cannot unpack $1"
-	rm -rf "$deb"
-	: >"$have"
+# The newest of the stock cloud kernels, as Debian's package lists have them; without lists the one that is there.
+kernel_package() {
+	apt-cache search --names-only '^linux-image-[0-9][^ ]*-cloud-amd64-unsigned$' 2>/dev/null | cut -d' ' -f1 | sort -V | tail -n 1 | grep . ||
+		cat "$store/kernel" 2>/dev/null
 }
 
 # What every run shares; one at a time.
@@ -83,7 +70,6 @@ with_libs() {
 # The kernel of bed and guests is in $store afterwards, $release is its release.
 get_kernel() {
 	local kernel_pkg
-	command -v apt-get >/dev/null || skip "needs apt-get, to download a stock Debian kernel"
 	kernel_pkg=$(kernel_package)
 	[ -n "$kernel_pkg" ] || { apt-get -qq update >/dev/null 2>&1; kernel_pkg=$(kernel_package); }
 	[ -n "$kernel_pkg" ] || skip "needs a linux-image-*-cloud-amd64-unsigned package, which the package lists do not have"
@@ -102,6 +88,7 @@ prepare() {
 	mkdir -p "$bed/initramfs"/{bin,dev,proc,sys,tmp,modules,hotreg}
 	cp "$root/bin/busybox" "$bed/initramfs/bin/"
 	for module in virt/lib/irqbypass arch/x86/kvm/kvm arch/x86/kvm/kvm-amd; do
+		[ -z "${NESTED_KERNEL:-}" ] || { cp "$NESTED_KERNEL/${module##*/}.ko" "$bed/initramfs/modules/" || die "no modules in $NESTED_KERNEL"; continue; }
 		xz -dc "$root/lib/modules/$release/kernel/$module.ko.xz" >"$bed/initramfs/modules/${module##*/}.ko" ||
 			die "cannot unpack the module $module"
 	done
@@ -145,11 +132,9 @@ pack() { # DIRECTORY OUT
 boot() {
 	timeout -k 10 "$seconds" qemu-system-x86_64 -accel tcg -icount "${NESTED_ICOUNT:-shift=2,sleep=off}" -rtc clock=vm -machine pc -cpu EPYC,svm=on,npt=on -smp "$cpus" -m "$memory" \
 		-nodefaults -display none -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=1 \
-		-kernel "$bed/vmlinuz" -initrd "$bed/initrd.gz" \
-		-append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable $1" "${@:2}"
+		-kernel "${NESTED_KERNEL:-$bed}/vmlinuz" -initrd "$bed/initrd.gz" \
+		-append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable hotreg.limit=${NESTED_LIMIT:-600} $1" "${@:2}"
 }
-
-. scripts/nested-guests.sh
 
 case ${1:-check} in
 package)
@@ -157,7 +142,7 @@ package)
 	;;
 check)
 	list=${2:-tests/nested/list.txt}
-	if [ -z "${NESTED_KVM_KO:-}" ] && "$build/hotreg" doctor | grep -q '^  32-bit paging  *works'; then
+	if [ -z "${NESTED_KVM_KO:-}${NESTED_KERNEL:-}" ] && "$build/hotreg" doctor | grep -q '^  32-bit paging  *works'; then
 		echo "nested: /dev/kvm here is the real thing, so its tests run on it directly"
 		(get_kernel && make_guest "" "$store/root" "$build/guest" && get_guests) # without it the Linux guests are skipped by name
 		exec env BUILD="$build" OUT="$bed/check" LINUX="$bed/vmlinuz" LINUX_INITRD="$bed/guest.gz" scripts/check.sh "$list" 1

@@ -22,6 +22,8 @@ ip link set lo up 2>/dev/null
 cd /hotreg || exit
 export BUILD=build NESTED=1
 
+limit=$(sed -n 's/.*hotreg\.limit=\([0-9]*\).*/\1/p' /proc/cmdline)
+
 leave() {
 	sync
 	printf '\000' | dd of=/dev/port bs=1 seek=244 conv=notrunc 2>/dev/null
@@ -30,7 +32,7 @@ leave() {
 
 one() { # NAME COMMAND; the counts are in $passed, $failed, $skipped
 	start=$(date +%s)
-	timeout 600 bash -c "$2" >/tmp/log 2>&1 </dev/null
+	timeout "$limit" bash -c "$2" >/tmp/log 2>&1 </dev/null
 	rc=$?
 	took=$(($(date +%s) - start))
 	p=$(sed -nE 's/^\[  PASSED  \] ([0-9]+) test.*/\1/p' /tmp/log | tail -n 1)

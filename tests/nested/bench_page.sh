@@ -7,6 +7,7 @@
 set -u
 rounds=${1:-3}
 dir=$(mktemp -d)
+mkdir -p /var/tmp # where QEMU keeps what it would write
 args="rounds=9 reads=200"
 rivals="off on page QEMU"
 

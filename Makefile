@@ -416,7 +416,7 @@ bench:
 
 # Each variant is a build of its own; quiet unless it fails.
 variants:
-	@$(MAKE) -s --no-print-directory -j2 all lib tests guests examples
+	@$(MAKE) -s --no-print-directory -j2 all lib tests guests examples benches
 	@$(MAKE) -s --no-print-directory -j2 BUILD=$(BUILD)/san SAN=address,undefined all tests
 	@$(MAKE) -s --no-print-directory -j2 BUILD=$(BUILD)/tsan SAN=thread $(TSAN_TESTS:%=$(BUILD)/tsan/tests/unit/%)
 	@$(MAKE) -s --no-print-directory -j2 fuzzers

@@ -217,13 +217,4 @@ static inline struct kvm_bpf_iodev iodev_stats(const struct iodev_vm *v, const s
 	return s;
 }
 
-/* For a test to begin with: skips it by name where iodev_missing() gave a reason. */
-static inline void iodev_need(const char *missing)
-{
-	if (missing) {
-		print_message("[  SKIPPED ] needs a patched KVM: %s\n", missing);
-		skip();
-	}
-}
-
 #endif

@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <cmocka.h>
 
+#include "tests/unit/iodev_need.h"
 #include "tests/unit/iodev_vm.h"
 
 #define RANDOM_CALLS 5000

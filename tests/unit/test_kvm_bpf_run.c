@@ -17,6 +17,7 @@
 #include <time.h>
 #include <cmocka.h>
 
+#include "tests/unit/iodev_need.h"
 #include "tests/unit/iodev_vm.h"
 
 #define END_PORT 0xf4

@@ -56,28 +56,28 @@ extern const uint8_t page_guest_load8[], page_guest_load4[], page_guest_exits[],
  * Loads for ever. rbx is the page. A load is whole when all its bytes are equal: as it was, turned by one. edx, which goes to a
  * port, counts those that are another than the last, and in its upper half those that are torn.
  */
-#define PAGE_GUEST_LOADS(bytes, load, copy, turn, compare)                                                             \
-	"page_guest_load" bytes ":\n"                                                                                  \
-	"	xorl %edx, %edx\n"                                                                                           \
-	"	movl $1024, %ecx\n"                                                                                          \
-	"1:	" load "\n"                                                                                            \
-	"	" copy "\n"                                                                                            \
-	"	" turn "\n"                                                                                            \
-	"	" compare "\n"                                                                                         \
-	"	je 2f\n"                                                                                                     \
-	"	addl $0x10000, %edx\n"                                                                                       \
-	"2:	cmpq %rax, %rdi\n" /* the last one */                                                                  \
-	"	je 3f\n"                                                                                                     \
-	"	incl %edx\n"                                                                                                 \
-	"3:	movq %rax, %rdi\n"                                                                                         \
-	"	decl %ecx\n"                                                                                                 \
-	"	jnz 1b\n"                                                                                                    \
-	"	movl %edx, %eax\n"                                                                                           \
-	"	movw $0x510, %dx\n"                                                                                          \
-	"	outl %eax, %dx\n"                                                                                            \
-	"	jmp page_guest_load" bytes "\n"
-
 __asm__(".pushsection .rodata\n"
+	"	.macro page_guest_loads bytes, from, value, turned\n"
+	"page_guest_load\\bytes:\n"
+	"	xorl %edx, %edx\n"
+	"	movl $1024, %ecx\n"
+	"1:	mov \\from, \\value\n"
+	"	mov \\value, \\turned\n"
+	"	rol $8, \\turned\n"
+	"	cmp \\value, \\turned\n"
+	"	je 2f\n"
+	"	addl $0x10000, %edx\n"
+	"2:	cmpq %rax, %rdi\n" /* the last one */
+	"	je 3f\n"
+	"	incl %edx\n"
+	"3:	movq %rax, %rdi\n"
+	"	decl %ecx\n"
+	"	jnz 1b\n"
+	"	movl %edx, %eax\n"
+	"	movw $0x510, %dx\n"
+	"	outl %eax, %dx\n"
+	"	jmp page_guest_load\\bytes\n"
+	"	.endm\n"
 	"	.balign 16\n"
 	"page_guest:\n" /* real mode, every segment 0, at CODE_GPA; where it is to go in long mode is at TARGET_GPA */
 	"	.code16\n"
@@ -119,32 +119,33 @@ __asm__(".pushsection .rodata\n"
 	"page_guest64:\n"
 	"	movl $0x100000, %ebx\n"
 	"	movl 0x6000, %eax\n"
-	"	jmpq *%rax\n" PAGE_GUEST_LOADS("8", "movq (%rbx), %rax", "movq %rax, %rsi", "rolq $8, %rsi",
-		"cmpq %rax, %rsi") PAGE_GUEST_LOADS("4", "movl 4(%rbx), %eax", "movl %eax, %esi", "roll $8, %esi",
-		"cmpl %eax, %esi") "page_guest_exits:\n"
-				   "1:	movl %eax, 0x800(%rbx)\n"
-				   "	jmp 1b\n"
-				   "page_guest_writes:\n"
-				   "	movb $0x11, 0x10(%rbx)\n"
-				   "	movw $0x2222, 0x20(%rbx)\n"
-				   "	movl $0x33333333, 0x30(%rbx)\n"
-				   "	movabsq $0x4444444455555555, %rax\n"
-				   "	movq %rax, 0x40(%rbx)\n"
-				   "	lock incl 0x50(%rbx)\n"
-				   "	movl $2, %eax\n"
-				   "	lock xaddl %eax, 0x58(%rbx)\n"
-				   "	movl $0x0b, %eax\n"
-				   "	xchgl %eax, 0x60(%rbx)\n"
-				   "	movl $0x0c, %eax\n"
-				   "	movl $0x0d, %ecx\n"
-				   "	lock cmpxchgl %ecx, 0x68(%rbx)\n"
-				   "	lock addq $1, 0x70(%rbx)\n"
-				   "	movw $0x510, %dx\n"
-				   "	movl $0, %eax\n"
-				   "	outl %eax, %dx\n"
-				   "	hlt\n"
-				   "page_guest_end:\n"
-				   "	.popsection\n");
+	"	jmpq *%rax\n"
+	"	page_guest_loads 8, (%rbx), %rax, %rsi\n"
+	"	page_guest_loads 4, 4(%rbx), %eax, %esi\n"
+	"page_guest_exits:\n"
+	"1:	movl %eax, 0x800(%rbx)\n"
+	"	jmp 1b\n"
+	"page_guest_writes:\n"
+	"	movb $0x11, 0x10(%rbx)\n"
+	"	movw $0x2222, 0x20(%rbx)\n"
+	"	movl $0x33333333, 0x30(%rbx)\n"
+	"	movabsq $0x4444444455555555, %rax\n"
+	"	movq %rax, 0x40(%rbx)\n"
+	"	lock incl 0x50(%rbx)\n"
+	"	movl $2, %eax\n"
+	"	lock xaddl %eax, 0x58(%rbx)\n"
+	"	movl $0x0b, %eax\n"
+	"	xchgl %eax, 0x60(%rbx)\n"
+	"	movl $0x0c, %eax\n"
+	"	movl $0x0d, %ecx\n"
+	"	lock cmpxchgl %ecx, 0x68(%rbx)\n"
+	"	lock addq $1, 0x70(%rbx)\n"
+	"	movw $0x510, %dx\n"
+	"	movl $0, %eax\n"
+	"	outl %eax, %dx\n"
+	"	hlt\n"
+	"page_guest_end:\n"
+	"	.popsection\n");
 
 static const struct {
 	const char *name;

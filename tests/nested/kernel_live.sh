@@ -73,6 +73,10 @@ rounds=0
 while (one_round) >"$dir/round.txt" 2>&1; do
 	rounds=$((rounds + 1))
 done
+for _ in $(seq 50); do # its socket goes before it does
+	kill -0 "$vm" 2>/dev/null || break
+	sleep 0.1
+done
 kill -0 "$vm" 2>/dev/null && die "round $((rounds + 1)) went wrong"
 [ $rounds -ge "${ROUNDS:-1}" ] || die "the guest has ended after $rounds rounds"
 rm "$dir/round.txt"

@@ -187,8 +187,8 @@ struct range {
 	void (*read_string)(struct device *dev, struct io_req *req);
 	void (*write_string)(struct device *dev, struct io_req *req);
 	const struct reg_name *regs; /* may be NULL */
-	const struct device_steps
-		*steps; /* with HR_PAGE_OK; NULL: any two values that its timed registers show go together */
+	/* with HR_PAGE_OK; NULL: any two values that its timed registers show go together */
+	const struct device_steps *steps;
 	const struct range_zone *deferred; /* writes that may be deferred; may be NULL, lives as long as the bus */
 	struct accel_slot *slot;	   /* where programs attach; NULL: models only */
 	struct range_stats *stats;	   /* NULL without --stats */

@@ -328,10 +328,15 @@ static void wait_for(const char *what, unsigned irq, unsigned n)
 	want(what, irq << 8 | counts[irq], irq << 8 | n);
 }
 
+/* In a millisecond of the counter, which stands still meanwhile, so that it cannot have passed. */
 static void hpet_timer(unsigned n, uint32_t config)
 {
+	uint32_t general = readl(HPET + 0x10);
+
+	writel(HPET + 0x10, general & ~1u);
 	writel(HPET + 0x100 + 0x20 * n, 0x100 | config);
-	writel(HPET + 0x108 + 0x20 * n, now() + 5 * HPET_TICKS_PER_MS);
+	writel(HPET + 0x108 + 0x20 * n, now() + HPET_TICKS_PER_MS);
+	writel(HPET + 0x10, general);
 }
 
 static void one_shot_8254(void)

@@ -42,7 +42,7 @@ ACCEL := object mapdef elfcheck btfcheck reloc layout field insn disasm tnum ran
 	verify_insn verify_call verify_mem verify_report interp engine jit jit_alu jit_plan jit_x86 jit_mem runtime runtime_string page
 # `hotreg prog`: of the program, not of the library
 ACCEL_CMD := kernel kernel_pin progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw progcmd_bench progcmd_bench_kernel rawprog sandbox
-VMM := options vm vm_run clock bus bus_check bus_zones deferred mem chardev event stats trace boot boot_area elfload linux multiboot pvh cpu_kvm kvm_apic kvm_extint kvm_deferred kvm_state kvm_probe cpu_soft \
+VMM := options vm vm_run clock bus bus_check bus_zones deferred mem chardev event stats trace boot boot_area elfload linux multiboot pvh cpu_kvm kvm_apic kvm_extint kvm_deferred kvm_slots kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
 VMM += page_image page_tier page_manage page_publish page_host page_probe
 VMM += ctl ctl_client top top_frame stats_json stats_text vm_stats vm_park control control_socket qmp qmp_cmd qmp_live
@@ -63,7 +63,7 @@ BPF_PROGS += ioapic
 
 # (a line for each area, so that they do not collide)
 UNIT_TESTS := test_i8259 test_ata test_ata_cmd test_ata_prog test_ata_threads test_i16550 test_i8042 test_pci test_fw_cfg test_machine test_disk
-UNIT_TESTS += test_ioapic test_irq_route test_lockdebug test_kvm_apic
+UNIT_TESTS += test_ioapic test_irq_route test_lockdebug test_kvm_apic test_kvm_slots
 UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_options test_trace test_vm test_vm_threads test_chardev test_stats
 UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_doorbell test_kernel_load test_model_holds
 UNIT_TESTS += test_control test_ctl test_pause test_qmp test_qmp_live
@@ -210,7 +210,7 @@ $(BUILD)/tests/unit/lockdebug.o: vmm/lockdebug.c
 	$(CC) $(HR_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 # KVM: the tests stand between hotreg and the kernel, to play other ones.
-$(BUILD)/tests/unit/test_cpu_kvm $(BUILD)/tests/unit/test_kvm_deferred $(BUILD)/tests/unit/test_kvm_apic: LDFLAGS += -Wl,--wrap=ioctl
+$(BUILD)/tests/unit/test_cpu_kvm $(BUILD)/tests/unit/test_kvm_deferred $(BUILD)/tests/unit/test_kvm_apic $(BUILD)/tests/unit/test_kvm_slots: LDFLAGS += -Wl,--wrap=ioctl
 $(BUILD)/tests/unit/test_kvm_probe $(BUILD)/tests/unit/test_page_probe: LDFLAGS += -Wl,--wrap=ioctl,--wrap=open,--wrap=mmap
 $(BUILD)/tests/unit/test_kvm_tier: LDFLAGS += -Wl,--wrap=ioctl,--wrap=accel_kernel_unusable,--wrap=accel_slot_share_page,--wrap=accel_slot_load_kernel
 

@@ -29,6 +29,7 @@
 #include "vmm/kvm_cpuid.h"
 #include "vmm/kvm_deferred.h"
 #include "vmm/kvm_extint.h"
+#include "vmm/kvm_slots.h"
 #include "vmm/kvm_state.h"
 #include "vmm/kvm_tier.h"
 #include "vmm/options.h"
@@ -38,9 +39,6 @@
 /* Three pages and one page that Intel's VMX wants below 4 GiB, clear of RAM, devices and BIOS. */
 #define KVM_IDENTITY_MAP 0xfeffc000ull
 #define KVM_TSS 0xfeffd000ull
-
-#define HIGH_RAM_BASE 0x100000u
-#define MAX_SLOTS (MEM_MAX_REGIONS + 2) /* regions are cut at two addresses */
 
 /* Not in every kernel's headers. */
 #define CAP_DISABLE_QUIRKS2 213
@@ -54,8 +52,8 @@ struct kvm_vm {
 	/* constant after setup */
 	int kvm_fd, vm_fd;
 	size_t run_bytes;
-	bool has_readonly;
 	/* see there */
+	struct kvm_slots slots;
 	struct kvm_deferred deferred;
 	struct kvm_apic apic;
 	/* any thread */
@@ -63,8 +61,6 @@ struct kvm_vm {
 	/* while no vCPU runs */
 	struct kvm_clock_data clock; /* KVM's own, for guests that use it, where a pause began */
 	bool has_clock;
-	/* vm->mem.lock */
-	struct mem_region slots[MAX_SLOTS]; /* bytes == 0: a free slot */
 };
 
 struct kvm_cpu {
@@ -87,116 +83,23 @@ struct kvm_cpu {
 	bool is_halted;	 /* without a local APIC in the kernel */
 };
 
-/* ---- memory ---------------------------------------------------------------------------------- */
-
-static bool region_equal(const struct mem_region *a, const struct mem_region *b)
-{
-	return a->gpa == b->gpa && a->bytes == b->bytes && a->host == b->host && a->readonly == b->readonly;
-}
-
-static int slot_write(const struct kvm_vm *kv, unsigned index, const struct mem_region *r, bool is_removal)
-{
-	struct kvm_userspace_memory_region m = {
-		.slot = index,
-		.flags = r->readonly && kv->has_readonly ? KVM_MEM_READONLY : 0,
-		.guest_phys_addr = r->gpa,
-		.memory_size = is_removal ? 0 : r->bytes,
-		.userspace_addr = (uint64_t)(uintptr_t)r->host,
-	};
-
-	return ioctl(kv->vm_fd, KVM_SET_USER_MEMORY_REGION, &m) < 0 ? -errno : 0;
-}
-
-/*
- * The VM's regions, cut where shadow RAM begins and ends: a change of the PAM registers then
- * never takes away, even for a moment, the RAM below or above that another vCPU runs in.
- */
-static unsigned regions_cut(const struct guest_mem *mem, struct mem_region *out)
-{
-	static const uint64_t cuts[] = {MEM_SHADOW_BASE, HIGH_RAM_BASE};
-	struct mem_region list[MEM_MAX_REGIONS];
-	unsigned n = mem_regions(mem, list), count = 0;
-
-	for (unsigned i = 0; i < n; i++) {
-		struct mem_region r = list[i];
-
-		for (unsigned c = 0; c < 2; c++) {
-			if (r.gpa >= cuts[c] || r.gpa + r.bytes <= cuts[c])
-				continue;
-			out[count] = r;
-			out[count++].bytes = cuts[c] - r.gpa;
-			r.host += cuts[c] - r.gpa;
-			r.bytes -= cuts[c] - r.gpa;
-			r.gpa = cuts[c];
-		}
-		out[count++] = r;
-	}
-	return count;
-}
-
-/* Brings KVM's slots in line with mem_regions(). mem->lock held. 0 or -errno. */
-static int slots_update(struct kvm_vm *kv, const struct guest_mem *mem)
-{
-	struct mem_region want[MAX_SLOTS];
-	unsigned n = regions_cut(mem, want);
-	bool have[MAX_SLOTS] = {false};
-	int rc;
-
-	for (unsigned s = 0; s < MAX_SLOTS; s++) {
-		unsigned w = 0;
-
-		if (!kv->slots[s].bytes)
-			continue;
-		while (w < n && !region_equal(&kv->slots[s], &want[w]))
-			w++;
-		if (w < n) {
-			have[w] = true;
-			continue;
-		}
-		rc = slot_write(kv, s, &kv->slots[s], true);
-		if (rc)
-			return rc;
-		kv->slots[s].bytes = 0;
-	}
-	for (unsigned w = 0, s = 0; w < n; w++) {
-		if (have[w])
-			continue;
-		while (kv->slots[s].bytes)
-			s++;
-		rc = slot_write(kv, s, &want[w], false);
-		if (rc)
-			return rc;
-		kv->slots[s] = want[w];
-	}
-	return 0;
-}
+/* ---- set-up ---------------------------------------------------------------------------------- */
 
 static void memory_changed(void *opaque)
 {
 	struct vm *vm = opaque;
+	struct kvm_vm *kv = vm->backend;
 
-	if (slots_update(vm->backend, &vm->mem))
+	if (kvm_slots_update(&kv->slots, &vm->mem))
 		vm_request_stop(vm, EXIT_CPU_FAILED, "KVM refused a change of the memory map");
 }
 
-/* Slots of their own behind those of the memory map. Any thread; KVM has a lock for slots. */
 static int kvm_show_page(struct vm *vm, unsigned index, uint64_t gpa, void *host, uint64_t bytes)
 {
 	const struct kvm_vm *kv = vm->backend;
-	struct kvm_userspace_memory_region m = {
-		.slot = MAX_SLOTS + index,
-		.flags = KVM_MEM_READONLY,
-		.guest_phys_addr = gpa,
-		.memory_size = host ? bytes : 0,
-		.userspace_addr = (uint64_t)(uintptr_t)host,
-	};
 
-	if (!kv->has_readonly)
-		return -ENOTSUP;
-	return ioctl(kv->vm_fd, KVM_SET_USER_MEMORY_REGION, &m) < 0 ? -errno : 0;
+	return kvm_slots_show_page(&kv->slots, index, gpa, host, bytes);
 }
-
-/* ---- set-up ---------------------------------------------------------------------------------- */
 
 static void on_kick(int sig)
 {
@@ -314,8 +217,9 @@ static int kvm_setup(struct vm *vm, struct accel_err *err)
 	rc = setup_irqchip(vm, kv, err);
 	if (rc)
 		goto fail;
-	kv->has_readonly = has_cap(kv->kvm_fd, KVM_CAP_READONLY_MEM);
-	if (!kv->has_readonly)
+	kv->slots.vm_fd = kv->vm_fd;
+	kv->slots.has_readonly = has_cap(kv->kvm_fd, KVM_CAP_READONLY_MEM);
+	if (!kv->slots.has_readonly)
 		fprintf(stderr, "hotreg: this host's KVM has no read-only memory: the guest can overwrite its BIOS\n");
 	sigemptyset(&sa.sa_mask);
 	if (sigaction(kick_signal(), &sa, NULL) < 0) {
@@ -325,7 +229,7 @@ static int kvm_setup(struct vm *vm, struct accel_err *err)
 	pthread_mutex_lock(&vm->mem.lock);
 	vm->mem.changed_opaque = vm;
 	vm->mem.changed = memory_changed;
-	rc = slots_update(kv, &vm->mem);
+	rc = kvm_slots_update(&kv->slots, &vm->mem);
 	pthread_mutex_unlock(&vm->mem.lock);
 	if (rc) {
 		err_fail(err, rc, "KVM refuses the guest's memory: %s; try a smaller --mem", strerror(-rc));

@@ -44,7 +44,7 @@ ACCEL := object mapdef elfcheck btfcheck reloc layout field insn disasm tnum ran
 ACCEL_CMD := kernel kernel_pin progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw progcmd_bench progcmd_bench_kernel rawprog sandbox
 VMM := options vm vm_run clock bus bus_check bus_zones deferred mem chardev event stats trace boot boot_area elfload linux multiboot pvh cpu_kvm kvm_apic kvm_extint kvm_deferred kvm_slots kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
-VMM += page_image page_tier page_manage page_publish page_host page_probe
+VMM += page_image page_tier page_manage page_publish page_crowd page_host page_probe
 VMM += ctl ctl_client top top_frame stats_json stats_text vm_stats vm_park control control_socket qmp qmp_cmd qmp_live
 VMM += cpuid cpuid_features cpuid_models kvm_cpuid kvm_cpuid_model cpu_models cpu_regs
 VMM += kvm_tier
@@ -68,7 +68,7 @@ UNIT_TESTS += test_clock test_mem test_bus test_bus_check test_bus_string test_o
 UNIT_TESTS += test_runtime test_runtime_string test_runtime_threads test_doorbell test_kernel_load test_model_holds
 UNIT_TESTS += test_control test_ctl test_pause test_qmp test_qmp_live
 UNIT_TESTS += test_kvm_tier test_kernel_pins
-UNIT_TESTS += test_page_image test_page_steps test_page_share test_page_tier test_page_proof test_page_probe
+UNIT_TESTS += test_page_image test_page_steps test_page_share test_page_tier test_page_proof test_page_probe test_page_crowd
 UNIT_TESTS += test_platform_prog test_deferred test_kvm_deferred
 UNIT_TESTS += test_tnum test_range test_verifier test_verify_fuzz test_verify_kernel test_verify_limits
 UNIT_TESTS += test_i8254 test_i8254_latch test_hpet test_piix4_pm test_mc146818 test_mc146818_calendar test_timer_programs test_timer_threads test_pm_ticks

@@ -85,7 +85,8 @@ struct cpu {
 	const struct cpu_ops *ops;
 	struct vm *vm;
 	unsigned index;
-	uint64_t exits; /* from the guest to hotreg, see below */
+	uint64_t exits;	 /* from the guest to hotreg, see below */
+	_Atomic int tid; /* of its thread; 0: none yet */
 };
 
 /* By the vCPU's own thread. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * page_host.c: how many processors this process may keep busy: its affinity, and the CPU quotas of the cgroups that it is
- * in, of both versions. What cannot be read limits nothing.
+ * in, of both versions; how long a thread has waited for one. What cannot be read limits nothing.
  */
 #include "vmm/page_host.h"
 
@@ -90,4 +90,20 @@ unsigned page_host_processors(const char *root)
 	if (sched_getaffinity(0, sizeof(set), &set) == 0)
 		processors = (unsigned)CPU_COUNT(&set);
 	return limit_by_cgroups(root, processors);
+}
+
+/* Time on a processor, time in a queue for one, times that it ran; by kernels that keep account of it. */
+bool page_host_waited(const char *root, int tid, uint64_t *ns)
+{
+	char path[600];
+	FILE *f;
+	int n;
+
+	snprintf(path, sizeof(path), "%s/proc/self/task/%d/schedstat", root, tid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	n = fscanf(f, "%*u %" SCNu64, ns);
+	fclose(f);
+	return n == 1;
 }

@@ -14,6 +14,9 @@
  */
 unsigned page_host_processors(const char *root);
 
+/* For how long a thread of this process has been ready to run without a processor, since its start. False: not known. */
+bool page_host_waited(const char *root, int tid, uint64_t *ns);
+
 /* What a guest finds that reads and writes a read-only page. */
 struct page_probe {
 	bool works;

@@ -4,7 +4,8 @@
  *
  * It comes with --page on as soon as it may, with auto when the exits of its range cost more than half a processor for two
  * windows on end: the publisher costs a whole one, of which auto takes only one that is to spare. It goes when it is read too
- * seldom (auto), when its device says so, and for a while when the publisher is late or does not run at all.
+ * seldom (auto), when its device says so, and for a while when the publisher is late or does not run at all, for longer when a
+ * processor that is there by count is not to spare (auto): it has others on it, or vCPUs have to wait for one.
  *
  * With auto the host is tested when exits would cost enough on the dearest host that we know: first what an exit costs here,
  * then, if that still is enough, the rest.
@@ -40,6 +41,9 @@
 #define DEAREST_EXIT_NS 50000u /* that we know: nested, or emulated */
 #define SETTLED_NS 1000000000ull
 #define MOST_LINES 10
+#define CROWD_NS 20000000u /* while it is shown: from one look at who waits to the next */
+#define LOST 4		   /* part of that that the publisher may lose */
+#define WAITED 8	   /* part that vCPUs and timers may wait */
 
 static void tell(const struct tier_page *page, const char *what, const char *why)
 {
@@ -59,14 +63,61 @@ static void tell_turn(struct tier_page *page, const char *what, const char *why)
 	tell(page, what, text);
 }
 
-/* Away for a while; twice as long each time, unless it had been up for long. */
-static void back_off(struct tier_page *page, uint64_t now_ns)
+/* Away for a while, first_ns to most_ns; twice as long each time, unless it has been up for long until now. */
+static void back_off(struct tier_page *page, uint64_t now_ns, uint64_t first_ns, uint64_t most_ns)
 {
-	if (!page->backoff_ns || now_ns - page->up_since_ns > SETTLED_NS)
-		page->backoff_ns = PAGE_BACKOFF_NS;
-	else if (page->backoff_ns < PAGE_BACKOFF_MAX_NS)
-		page->backoff_ns *= 2;
+	if (!page->backoff_ns || (page->is_up && now_ns - page->up_since_ns > SETTLED_NS))
+		page->backoff_ns = first_ns;
+	else if (page->backoff_ns < most_ns)
+		page->backoff_ns = page->backoff_ns < first_ns / 2 ? first_ns : page->backoff_ns * 2;
 	page->not_before_ns = now_ns + page->backoff_ns;
+}
+
+/* What there was since the last look must be judged anew. */
+static void start_crowd(struct tier_page *page)
+{
+	page_crowd_look(page->tier, &page->crowd);
+	page->next_crowd_ns = page_now() + CROWD_NS;
+}
+
+/* Whether there was no processor to spare between the two; why: who had to do without. */
+static bool was_short(const struct page_crowd *from, const struct page_crowd *to, char *why, size_t why_bytes)
+{
+	const uint64_t window_ns = to->at_ns - from->at_ns, lost_ns = to->lost_ns - from->lost_ns;
+	/* one of them may have ended */
+	const uint64_t waited_ns = to->waited_ns > from->waited_ns ? to->waited_ns - from->waited_ns : 0;
+
+	if (lost_ns > window_ns / LOST)
+		snprintf(why, why_bytes, "its publisher had no processor for %" PRIu64 " of %" PRIu64 " us",
+			lost_ns / 1000, window_ns / 1000);
+	else if (waited_ns > window_ns / WAITED)
+		snprintf(why, why_bytes, "vCPUs and timers waited %" PRIu64 " of %" PRIu64 " us for a processor",
+			waited_ns / 1000, window_ns / 1000);
+	else
+		return false;
+	return true;
+}
+
+/*
+ * Auto: whether the publisher's processor is not to spare after all, as of each window, or of as much of it as there is. If so
+ * the page is to stay away: for longer each time.
+ */
+static bool is_crowded(struct tier_page *page, bool at_once, uint64_t now_ns, char *why, size_t why_bytes)
+{
+	const struct page_crowd from = page->crowd;
+	size_t used;
+
+	if (page->tier->is_forced || page->tier->vm->bus.mode == ACCEL_CHECK ||
+		(!at_once && now_ns < page->next_crowd_ns))
+		return false;
+	start_crowd(page);
+	if (!was_short(&from, &page->crowd, why, why_bytes))
+		return false;
+	back_off(page, now_ns, PAGE_CROWD_BACKOFF_NS, PAGE_CROWD_BACKOFF_MAX_NS);
+	used = strlen(why);
+	snprintf(why + used, why_bytes - used, "; not again for %" PRIu64 " s",
+		(uint64_t)(page->backoff_ns / HR_NSEC_PER_SEC));
+	return true;
 }
 
 static void tell_late(struct tier_page *page, uint64_t ns)
@@ -83,16 +134,15 @@ static void tell_late(struct tier_page *page, uint64_t ns)
 	tell(page, "unmapped", why);
 }
 
-/* Whether the publisher keeps its promise. */
-static bool is_late(struct tier_page *page, bool has_gap)
+/* By how much the publisher breaks its promise; 0: it keeps it. */
+static uint64_t late_ns(const struct tier_page *page, bool has_gap)
 {
 	const uint64_t last_ns = page_image_last_ns(page->image), now_ns = clock_now(&page->tier->vm->clock);
-	const uint64_t age_ns = now_ns > last_ns ? now_ns - last_ns : 0;
+	const uint64_t age_ns = now_ns > last_ns ? now_ns - last_ns : 0, limit_ns = page->tier->gap_limit_ns;
 
-	if (page->tier->vm->bus.mode == ACCEL_CHECK || (!has_gap && age_ns <= page->tier->gap_limit_ns))
-		return false;
-	tell_late(page, has_gap ? page->tier->gap_limit_ns : age_ns);
-	return true;
+	if (page->tier->vm->bus.mode == ACCEL_CHECK || (!has_gap && age_ns <= limit_ns))
+		return 0;
+	return age_ns > limit_ns ? age_ns : limit_ns;
 }
 
 /*
@@ -145,9 +195,15 @@ static bool is_forgotten(struct tier_page *page, uint64_t now_ns)
 
 static void watch(struct tier_page *page, bool has_gap, uint64_t now_ns)
 {
+	const uint64_t late = late_ns(page, has_gap);
+	char why[160];
+
 	if (page_image_is_gone(page->image)) {
+		if (is_crowded(page, true, now_ns, why, sizeof(why)))
+			tell_turn(page, "unmapped", why);
+		else
+			back_off(page, now_ns, PAGE_BACKOFF_NS, PAGE_BACKOFF_MAX_NS);
 		page_down(page);
-		back_off(page, now_ns);
 		if (!page->told_gone)
 			tell(page, "given up",
 				"its publisher stood still with the publication word; a fresh one may come");
@@ -155,9 +211,13 @@ static void watch(struct tier_page *page, bool has_gap, uint64_t now_ns)
 	} else if (atomic_load(&page->must_go) || !page_image_may_show(page->image)) {
 		page_down(page);
 		tell_turn(page, "unmapped", "as its registers stand they may not be seen one by one");
-	} else if (is_late(page, has_gap)) {
+	} else if (is_crowded(page, late > 0, now_ns, why, sizeof(why))) {
 		page_down(page);
-		back_off(page, now_ns);
+		tell_turn(page, "unmapped", why);
+	} else if (late) {
+		back_off(page, now_ns, PAGE_BACKOFF_NS, PAGE_BACKOFF_MAX_NS);
+		page_down(page);
+		tell_late(page, late);
 	} else if (is_forgotten(page, now_ns)) {
 		page_down(page);
 		if (page_device_has_another(page)) /* which alone would bring it back at once */
@@ -188,6 +248,8 @@ static bool is_hot(struct tier_page *page, uint64_t now_ns, char *why, size_t wh
 		page->hot_windows = 0;
 		return false;
 	}
+	if (page->hot_windows == 0)
+		start_crowd(page);
 	snprintf(why, why_bytes, "%" PRIu64 " reads by exits of %" PRIu64 " ns in %" PRIu64 " ms", reads, exit_ns,
 		window_ns / 1000000);
 	return ++page->hot_windows >= HOT_WINDOWS;
@@ -197,6 +259,7 @@ static bool is_hot(struct tier_page *page, uint64_t now_ns, char *why, size_t wh
 static bool is_wanted(struct tier_page *page, uint64_t now_ns, char *why, size_t why_bytes)
 {
 	struct page_tier *tier = page->tier;
+	char crowd[160];
 
 	if (tier->vm->bus.mode == ACCEL_CHECK)
 		return true;
@@ -208,6 +271,11 @@ static bool is_wanted(struct tier_page *page, uint64_t now_ns, char *why, size_t
 		snprintf(why, why_bytes, "its device has another page, so no program answers here");
 	else if (!is_hot(page, now_ns, why, why_bytes))
 		return false;
+	else if (is_crowded(page, true, now_ns, crowd, sizeof(crowd))) {
+		tell_turn(page, "not mapped", crowd);
+		page->hot_windows = 0;
+		return false;
+	}
 	tier->wants_trial = !tier->is_tried;
 	return tier->is_tried && page_may_spin(tier);
 }
@@ -239,12 +307,13 @@ static void look_at(struct tier_page *page, bool has_gap)
 		!may_come(page))
 		return;
 	if (page_up(page)) {
+		start_crowd(page);
 		if (page->tier->is_forced && page->maps == 1)
 			tell(page, "mapped", why);
 		else if (page->tier->vm->bus.mode != ACCEL_CHECK)
 			tell_turn(page, "mapped", why);
 	} else {
-		back_off(page, now_ns);
+		back_off(page, now_ns, PAGE_BACKOFF_NS, PAGE_BACKOFF_MAX_NS);
 		if (page->refused && !page->told_refused)
 			tell(page, "refused", page->refused);
 		page->told_refused |= page->refused != NULL;

@@ -58,6 +58,8 @@ static void note_gap(struct page_tier *tier, uint64_t ns)
 	_Atomic uint64_t *bucket = &tier->gaps[bucket_of(ns)];
 
 	atomic_store_explicit(bucket, atomic_load_explicit(bucket, memory_order_relaxed) + 1, memory_order_relaxed);
+	if (ns > PAGE_LOST_NS)
+		atomic_store(&tier->lost_ns, atomic_load_explicit(&tier->lost_ns, memory_order_relaxed) + ns);
 	if (ns <= atomic_load_explicit(&tier->gap_max_ns, memory_order_relaxed))
 		return;
 	atomic_store_explicit(&tier->gap_max_ns, ns, memory_order_relaxed);
@@ -96,6 +98,7 @@ void page_publish_pass(struct page_tier *tier, uint64_t *last_ns)
 				page_wake(tier);
 		}
 		*last_ns = now_ns;
+		atomic_store_explicit(&tier->last_pass_ns, now_ns, memory_order_release);
 	}
 	atomic_fetch_add_explicit(&tier->pass, 1, memory_order_release);
 }
@@ -147,6 +150,7 @@ void *page_publish(void *opaque)
 			nap(STARVED_NS);
 		if (is_idle(tier)) {
 			note_cpu_time(tier);
+			atomic_store(&tier->last_pass_ns, 0);
 			sleep_while_idle(tier);
 			last_ns = 0;
 		}

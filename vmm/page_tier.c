@@ -497,6 +497,7 @@ int page_tier_start(struct page_tier *tier)
 
 	if (!tier)
 		return 0;
+	atomic_store(&tier->event_tid, gettid());
 	rc = pthread_create(&tier->manager, NULL, page_manage, tier);
 	tier->manages = rc == 0;
 	return -rc;

@@ -19,12 +19,22 @@
 
 #define PAGE_BACKOFF_NS 100000000ull /* the first one; each further is twice as long */
 #define PAGE_BACKOFF_MAX_NS 10000000000ull
+#define PAGE_CROWD_BACKOFF_NS 1000000000ull /* the same where no processor is to spare */
+#define PAGE_CROWD_BACKOFF_MAX_NS 64000000000ull
+#define PAGE_LOST_NS 10000u /* a gap that is not just a long pass */
 
 /* Memory that is of no use any more, until no publisher can be in it. */
 struct page_zombie {
 	struct page_zombie *next;
 	struct page_image *image;
 	uint64_t pass; /* of the publisher when it went */
+};
+
+/* Who had to do without a processor, ns since the start. */
+struct page_crowd {
+	uint64_t at_ns;
+	uint64_t lost_ns;   /* the publisher, while something was shown: its gaps above PAGE_LOST_NS */
+	uint64_t waited_ns; /* vCPUs and the event thread, added up */
 };
 
 /* One range that may be shown. */
@@ -46,7 +56,9 @@ struct tier_page {
 	uint64_t exits, exits_at_ns; /* when they were last counted; 0: not yet */
 	unsigned hot_windows;	     /* in a row, in which they cost enough */
 	bool is_quiet;		     /* they cost next to nothing when they were last counted */
-	unsigned told;		     /* lines about its coming and going */
+	struct page_crowd crowd;     /* at the start of the window that is to be judged */
+	uint64_t next_crowd_ns;
+	unsigned told; /* lines about its coming and going */
 	bool told_gap, told_gone, told_refused;
 	/* slot_lock: innermost */
 	pthread_mutex_t slot_lock;
@@ -82,6 +94,8 @@ struct page_tier {
 	_Atomic(struct page_image *) shown[PAGE_TIER_MAX]; /* what the publisher publishes */
 	_Atomic uint64_t pass;				   /* odd while the publisher may be in an image */
 	_Atomic uint64_t gaps[PAGE_GAP_BUCKETS], gap_max_ns, cpu_ns;
+	_Atomic uint64_t lost_ns, last_pass_ns; /* see struct page_crowd; 0: nothing is shown */
+	_Atomic int event_tid;			/* who called page_tier_start(); 0: nobody yet */
 	/* run_lock: nothing is taken under it */
 	pthread_mutex_t run_lock;
 	pthread_cond_t run_cond;
@@ -100,6 +114,8 @@ void page_bury(struct page_tier *tier);			    /* frees zombies */
 void page_examine(struct page_tier *tier);		    /* mode and programs anew */
 void page_wake(struct page_tier *tier);			    /* the manager; any lock held */
 bool page_may_spin(const struct page_tier *tier);	    /* a processor is to spare for the publisher; reads files */
+
+void page_crowd_look(const struct page_tier *tier, struct page_crowd *out); /* page_crowd.c; reads files */
 
 /* page_manage.c, page_publish.c: the threads. */
 void *page_manage(void *tier);

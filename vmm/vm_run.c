@@ -36,6 +36,7 @@ static void *cpu_thread(void *opaque)
 	struct vm *vm = cpu->vm;
 	struct accel_err err = {.text = ""};
 
+	atomic_store(&cpu->tid, gettid());
 	if (cpu->index == 0)
 		atomic_store(&vm->first_insn_ns, accel_clock_now(&(struct accel_clock){.is_virtual = false}));
 	while (!vm_should_stop(vm)) {

@@ -23,6 +23,7 @@
 #include "vmm/options.h"
 #include "vmm/page_host.h"
 #include "vmm/page_tier.h"
+#include "vmm/page_tier_int.h"
 #include "vmm/vm.h"
 
 #define HPET 0xfed00000ull
@@ -62,6 +63,21 @@ void page_probe_exits(struct page_probe *out, int cancel_fd)
 	(void)cancel_fd;
 	timings_of_probe++;
 	*out = (struct page_probe){.works = true, .exit_ns = 20000};
+}
+
+/* Who waits for a processor is what the test says, a part of the time that passes here; in place of the host's own account. */
+static _Atomic uint64_t crowd_lost, crowd_waited; /* of 1000 */
+static _Atomic uint64_t crowd_looks;		  /* each of them 20 ms after the one before, by its own clock */
+
+void page_crowd_look(const struct page_tier *tier, struct page_crowd *out)
+{
+	static uint64_t lost_ns, waited_ns;
+	const uint64_t step_ns = 20000000;
+
+	(void)tier;
+	lost_ns += step_ns / 1000 * crowd_lost;
+	waited_ns += step_ns / 1000 * crowd_waited;
+	*out = (struct page_crowd){++crowd_looks * step_ns, lost_ns, waited_ns};
 }
 
 static inline int show_page(struct vm *which, unsigned index, uint64_t gpa, void *host, uint64_t bytes)

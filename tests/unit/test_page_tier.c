@@ -415,6 +415,112 @@ static void test_demand(void **state)
 	destroy();
 }
 
+/* Until the manager has looked so often at who waits, a minute at most. */
+static bool wait_looks(uint64_t more)
+{
+	const uint64_t want = crowd_looks + more;
+
+	for (unsigned i = 0; i < 30000 && crowd_looks < want; i++)
+		nap_ms(2);
+	return crowd_looks >= want;
+}
+
+static uint64_t backoff_ns(void)
+{
+	uint64_t ns;
+
+	pthread_mutex_lock(&vm.page_tier->lock);
+	ns = vm.page_tier->pages[0].backoff_ns;
+	pthread_mutex_unlock(&vm.page_tier->lock);
+	return ns;
+}
+
+/*
+ * Auto: a page for which somebody has to do without a processor goes, for longer each time, and none comes while vCPUs wait.
+ * One that costs nobody much stays.
+ */
+static void test_crowded(void **state)
+{
+	static const struct {
+		uint64_t lost, waited;
+		bool goes, to_the_end;
+	} rows[] = {
+		{240, 120, false, false},
+		{260, 0, true, false},
+		{0, 130, true, false},
+		{1000, 1000, true, true},
+	};
+
+	(void)state;
+	if (page_host_processors("") < 2)
+		skip();
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct reader readers[2];
+
+		create(OPT_PAGE_AUTO, 60000000, OPT_ACCEL_ON); /* never late by its own account */
+		wr(CONFIG, MAIN, 1);
+		start_readers(readers);
+		assert_true(wait_mapped(true));
+		crowd_lost = rows[i].lost;
+		crowd_waited = rows[i].waited;
+		if (rows[i].goes) {
+			assert_true(wait_mapped(false));
+			assert_int_equal(backoff_ns(), 1000000000);
+		} else {
+			assert_true(wait_looks(10));
+			if (number("given_up") == 0) /* else it may have gone for that */
+				assert_int_equal(backoff_ns(), 0);
+			assert_true(wait_mapped(true));
+		}
+		if (rows[i].to_the_end) {
+			const unsigned maps_before = maps;
+
+			for (unsigned k = 0; k < 30000 && backoff_ns() < 2000000000; k++)
+				nap_ms(2);
+			assert_int_equal(backoff_ns(), 2000000000);
+			assert_int_equal(maps, maps_before);
+			crowd_lost = crowd_waited = 0;
+			assert_true(wait_mapped(true));
+		}
+		crowd_lost = crowd_waited = 0;
+		end_readers(readers);
+		destroy();
+	}
+}
+
+/* --page on: the user has asked for it. */
+static void test_forced_though_crowded(void **state)
+{
+	(void)state;
+	create(OPT_PAGE_ON, 60000000, OPT_ACCEL_ON);
+	assert_true(wait_mapped(true));
+	crowd_lost = crowd_waited = 1000;
+	nap_ms(100);
+	assert_true(is_mapped());
+	crowd_lost = crowd_waited = 0;
+	assert_int_equal(maps, 1);
+	destroy();
+}
+
+/* A publisher that gets a turn now and then says for how long it got none. */
+static void test_lost(void **state)
+{
+	(void)state;
+	create(OPT_PAGE_ON, 60000000, OPT_ACCEL_ON);
+	assert_true(wait_mapped(true));
+	page_tier_fault(vm.page_tier, PAGE_FAULT_STARVED); /* 5 ms between two passes */
+	for (unsigned i = 0; i < 30000 && atomic_load(&vm.page_tier->lost_ns) < 50000000; i++)
+		nap_ms(2);
+	assert_true(atomic_load(&vm.page_tier->lost_ns) >= 50000000);
+	assert_true(atomic_load(&vm.page_tier->last_pass_ns) > 0);
+	page_tier_forbid(vm.page_tier);
+	for (unsigned i = 0; i < 30000 && atomic_load(&vm.page_tier->last_pass_ns); i++)
+		nap_ms(2);
+	assert_int_equal(atomic_load(&vm.page_tier->last_pass_ns), 0); /* nothing is shown, nothing lost */
+	page_tier_allow(vm.page_tier);
+	destroy();
+}
+
 /* Writes leave the guest with a page and without: they ask for none. */
 static void test_writes_ask_for_none(void **state)
 {
@@ -544,6 +650,9 @@ int main(void)
 		cmocka_unit_test(test_check_mode),
 		cmocka_unit_test(test_live_mode),
 		cmocka_unit_test(test_demand),
+		cmocka_unit_test(test_crowded),
+		cmocka_unit_test(test_forced_though_crowded),
+		cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_writes_ask_for_none),
 		cmocka_unit_test(test_host_that_fails),
 		cmocka_unit_test(test_none_to_spare),

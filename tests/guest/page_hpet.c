@@ -21,8 +21,10 @@
 
 static uint64_t latest; /* that any CPU has read */
 static uint32_t turns, reads_by_cpu1, is_up;
-static uint32_t ahead = 1000; /* ticks that a comparator is set ahead of the counter; more on a slow host */
+static uint32_t ahead = 1000; /* ticks that a comparator is set ahead of the counter; more while the host is slow */
 static uint32_t passed_in_a_row;
+static uint64_t waited, late,
+	latest_line; /* ticks: from a comparator's write to its line; from its value to it; the most */
 
 void start_cpu1(void);
 void cpu1_main(void);
@@ -91,9 +93,9 @@ static bool take_line(void)
 /* One turn; false: the comparator was passed before it was set, and no line is due. */
 static bool turn(uint32_t n)
 {
-	uint64_t due, now;
+	uint64_t start = counter(), due, now;
 
-	due = counter() + ahead + n * 37 % 500;
+	due = start + ahead + n * 37 % 500;
 	writeq(TIMER_COMPARATOR, due);
 	now = counter();
 	if (readq(TIMER_COMPARATOR) != due)
@@ -108,6 +110,7 @@ static bool turn(uint32_t n)
 		return false;
 	}
 	passed_in_a_row = 0;
+	ahead -= ahead > 1000 ? ahead / 64 : 0; /* what was slow once does not make all others wait */
 	for (;;) {
 		bool is_late = counter() > due + LOST;
 
@@ -115,6 +118,9 @@ static bool turn(uint32_t n)
 			now = counter();
 			if (now < due)
 				complain("a line before its time", now, due);
+			waited += now - start;
+			late += now - due;
+			latest_line = now - due > latest_line ? now - due : latest_line;
 			return true;
 		}
 		if (is_late)
@@ -176,7 +182,15 @@ void guest_main(uint32_t magic, const struct multiboot_info *info)
 	put_dec(lines * reads);
 	put_text(" reads, and ");
 	put_dec(reads_by_cpu1);
-	put_text(" by the other CPU\n");
+	put_text(" by the other CPU; a line came ");
+	put_dec(taken ? (uint32_t)(waited / taken / 100) : 0);
+	put_text(" us after the write, ");
+	put_dec(taken ? (uint32_t)(late / taken / 100) : 0);
+	put_text(" us late, at most ");
+	put_dec((uint32_t)(latest_line / 100));
+	put_text(", set ");
+	put_dec(ahead / 100);
+	put_text(" us ahead\n");
 	if (taken < lines / 4)
 		complain("too few lines to say anything", taken, lines);
 	put_text("page_hpet: ok\n");

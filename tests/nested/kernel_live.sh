@@ -16,12 +16,15 @@ die() {
 	for f in "$dir"/*.txt; do [ -s "$f" ] && { echo "--- ${f##*/}:"; tail -c 1500 "$f"; }; done
 	exit 1
 }
-ctl() { "$build/hotreg" ctl "$sock" "$@" >"$dir/ctl.txt" 2>&1 || die "ctl $* failed"; }
+# What has been done and when, for who reads of a failure.
+step() { echo "$(cut -d' ' -f1 /proc/uptime) s: $*" >>"$dir/steps.txt"; }
+ctl() { step "$*"; "$build/hotreg" ctl "$sock" "$@" >"$dir/ctl.txt" 2>&1 || die "ctl $* failed"; }
 # What is known of the HPET's program now, in few words: a look takes half a second there.
 look() { "$build/hotreg" ctl --json "$sock" prog list | jq -r '.[] | select(.range == "hpet") | [.tier, .attached, .replaced, .answered, .["not-kernel"]] | join(" ")'; }
 want() { # WORDS WHEN
 	local is
 	is=$(look)
+	step "$2: $is"
 	[[ $is == $1 ]] || die "the HPET's program is '$is' instead of '$1' ($2)"
 }
 start() { # APPEND
@@ -40,6 +43,18 @@ goes_on() {
 		[ "$now" -gt "$before" ] && return
 	done
 	die "nothing is answered any more ($1)"
+}
+# Within a time; its status. A turn of a comparator that is just due, and what is left of lines=.
+ends() {
+	for _ in $(seq "${ENDS_IN:-600}"); do
+		kill -0 "$vm" 2>/dev/null || break
+		sleep 0.1
+	done
+	kill -0 "$vm" 2>/dev/null && die "the guest does not end at the power button"
+	wait "$vm"
+	local status=$?
+	vm=
+	return $status
 }
 refs() { cat /sys/module/kvm_amd/refcnt; }
 
@@ -67,22 +82,15 @@ one_round() {
 }
 
 users=$(refs)
-start "lines=${LINES_DUE:-900} reads=200"
-rounds=0
-# until the guest has what it wants; a round may be cut by its end
-while (one_round) >"$dir/round.txt" 2>&1; do
-	rounds=$((rounds + 1))
+start "lines=300 reads=200 button=1"
+for rounds in $(seq "${ROUNDS:-2}"); do
+	step "round $rounds"
+	one_round
 done
-for _ in $(seq 50); do # its socket goes before it does
-	kill -0 "$vm" 2>/dev/null || break
-	sleep 0.1
-done
-kill -0 "$vm" 2>/dev/null && die "round $((rounds + 1)) went wrong"
-[ $rounds -ge "${ROUNDS:-1}" ] || die "the guest has ended after $rounds rounds"
-rm "$dir/round.txt"
-wait "$vm"
+# the guest goes on until it is told, so that each round is a whole one
+ctl powerdown
+ends
 status=$?
-vm=
 [ $status = 1 ] || die "the guest ended with status $status after $rounds rounds"
 grep -q "page_hpet: ok" "$dir/console.txt" || die "the guest is not content"
 grep -a page_hpet: "$dir/console.txt" | head -n 1

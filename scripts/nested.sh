@@ -3,8 +3,8 @@
 # nested.sh check|shell|run COMMAND...|package: the nested bed: a stock Debian kernel with its own kvm_amd inside QEMU's TCG, which
 # emulates SVM and nested paging. So hotreg meets KVM's true behaviour on any machine, with no right to anything.
 # Time there is counted in instructions (-icount, 4 ns each), so that no load on the host changes what a test sees. Without
-# it QEMU 7.2 also delivers an injected vector twice now and then (a guest kernel then waits for its own spin lock), and
-# with a TCG thread for each processor the kernel trips over its own code patching.
+# it QEMU 7.2 also delivers an injected vector twice more often (docs/testing.md has why), and with a TCG thread for each
+# processor the kernel trips over its own code patching.
 #
 #   check [LIST]  the tests of tests/nested/list.txt (or LIST), by tests/nested/init.sh inside; one line of counts. Where
 #                 /dev/kvm is the real thing (hotreg doctor's self-test), they run on it directly

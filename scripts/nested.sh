@@ -13,8 +13,9 @@
 #
 # The kernel, its modules, busybox and memtest86+ come with `apt-get download`, are unpacked under build/nested and never
 # installed. NESTED_KVM_KO is a kvm.ko in place of the kernel's own, NESTED_KERNEL a directory with another kernel for the bed
-# (vmlinuz, irqbypass.ko, kvm.ko, kvm-amd.ko), NESTED_BED one for this run, so that several can go at once. NESTED_LIMIT is how
-# many seconds of the bed's time a test may take, NESTED_SECONDS how many of ours all of them.
+# (vmlinuz, irqbypass.ko, kvm.ko, kvm-amd.ko), NESTED_QEMU another QEMU under it (scripts/nested-qemu.sh), NESTED_BED a
+# directory for this run, so that several can go at once. NESTED_LIMIT is how many seconds of the bed's time a test may take,
+# NESTED_SECONDS how many of ours all of them.
 # `package` only says which kernel it is. Status 77 with a last line that says why: it cannot run here.
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 2
@@ -25,6 +26,7 @@ cpus=${NESTED_CPUS:-2}
 memory=${NESTED_MEMORY:-2G}
 seconds=${NESTED_SECONDS:-1500}
 list=${NESTED_LIST:-}
+qemu=${NESTED_QEMU:-qemu-system-x86_64}
 
 die() {
 	echo "nested: $*" >&2
@@ -80,7 +82,7 @@ get_kernel() {
 
 prepare() {
 	local module root=$store/root
-	command -v qemu-system-x86_64 >/dev/null || skip "needs qemu-system-x86_64 (Debian: qemu-system-x86)"
+	command -v "$qemu" >/dev/null || skip "needs $qemu (Debian: qemu-system-x86)"
 	get_kernel
 	make_guest "" "$store/root" "$build/guest"
 	get_guests
@@ -130,7 +132,7 @@ pack() { # DIRECTORY OUT
 
 # bed KERNEL-WORDS: boots it on this terminal; status 0 when init said so.
 boot() {
-	timeout -k 10 "$seconds" qemu-system-x86_64 -accel tcg -icount "${NESTED_ICOUNT:-shift=2,sleep=off}" -rtc clock=vm -machine pc -cpu EPYC,svm=on,npt=on -smp "$cpus" -m "$memory" \
+	timeout -k 10 "$seconds" "$qemu" -accel tcg -icount "${NESTED_ICOUNT:-shift=2,sleep=off}" -rtc clock=vm -machine pc -cpu EPYC,svm=on,npt=on -smp "$cpus" -m "$memory" \
 		-nodefaults -display none -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=1 \
 		-kernel "${NESTED_KERNEL:-$bed}/vmlinuz" -initrd "$bed/initrd.gz" \
 		-append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable hotreg.limit=${NESTED_LIMIT:-600} $1" "${@:2}"

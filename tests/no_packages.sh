@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# no_packages.sh: what scripts/nested.sh and scripts/kernel-tier.sh say where packages cannot be had: status 77 and one last line with the
+# no_packages.sh: what scripts/nested.sh, scripts/nested-qemu.sh and scripts/kernel-tier.sh say where packages cannot be had: status 77 and one last line with the
 # package and the reason, nothing half done, and the same once more. apt-get and apt-cache are of the test's own.
 set -u
 cd "$(dirname "$0")/.." || exit 2
@@ -24,10 +24,14 @@ esac
 EOT
 cat >"$dir/apt-get" <<'EOT'
 #!/bin/bash
+[ "$1" != indextargets ] || { grep -qE "$KNOWN" <<<Debian && echo "Debian deb-src http://localhost/ stable main"; exit 0; }
 echo "E: the network is not there" >&2
 exit 100
 EOT
-printf '#!/bin/bash\ntrue\n' >"$dir/qemu-system-x86_64"
+printf '#!/bin/bash\necho 1:7.2-1\n' >"$dir/dpkg-query"
+for tool in qemu-system-x86_64 dpkg-source meson ninja; do
+	printf '#!/bin/bash\ntrue\n' >"$dir/$tool"
+done
 chmod +x "$dir"/*
 
 want() { # KNOWN LAST-LINE WORDS...
@@ -55,5 +59,7 @@ done
 want . "needs the package linux-headers-6.12.9+x-cloud-amd64, $no_network" scripts/kernel-tier.sh check
 want . "needs the package linux-image-6.12.9+x-cloud-amd64-unsigned, $no_network" scripts/nested.sh check
 want . "needs *, $no_network" scripts/kernel-tier.sh debug
+want '^$' "needs a repository of Debian's or Ubuntu's in APT's lists, for QEMU's source" scripts/nested-qemu.sh
+want . "needs QEMU's source package of version 1:7.2-1, $no_network" scripts/nested-qemu.sh
 [ $bad = 0 ] && echo "no_packages: says what is missing"
 exit $bad

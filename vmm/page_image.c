@@ -334,9 +334,9 @@ bool page_image_is_gone(const struct page_image *image)
 
 bool page_image_try(struct page_image *image)
 {
-	if (!word_try(image))
+	if (!page_image_may_show(image) || !word_try(image))
 		return false;
-	if (atomic_load_explicit(&image->may_show, memory_order_relaxed))
+	if (page_image_may_show(image)) /* still */
 		return true;
 	word_release(image);
 	return false;

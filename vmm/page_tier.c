@@ -186,7 +186,7 @@ static bool make_image(struct tier_page *page)
 	return page->image != NULL;
 }
 
-/* Waits until the publisher has been there once: one that does not run must not be relied upon. */
+/* Waits until the publisher has passed by: one that does not run must not be relied upon. */
 static bool is_published(struct page_tier *tier)
 {
 	const uint64_t pass = atomic_load(&tier->pass), start_ns = page_now();
@@ -242,30 +242,39 @@ static void hold(struct tier_page *page, bool is_held)
 	}
 }
 
+/*
+ * The first publication and the slot, while no access to the device is under way: one that found the publisher off its processor
+ * with the word in its hand would give the page up before it is there. More vCPUs than processors do that each time.
+ */
+static bool come(struct tier_page *page, bool is_shadow)
+{
+	struct device *dev = page->range->dev;
+	bool is_there;
+
+	pthread_mutex_lock(&dev->lock);
+	is_there = page_image_show(dev, page->image) && page_image_may_show(page->image) &&
+		   (is_shadow || map(page, page->image));
+	pthread_mutex_unlock(&dev->lock);
+	return is_there;
+}
+
 bool page_up(struct tier_page *page)
 {
 	struct page_tier *tier = page->tier;
-	struct device *dev = page->range->dev;
 	const bool is_shadow = tier->vm->bus.mode == ACCEL_CHECK;
-	bool is_shown;
 
 	if (!make_image(page) || !start_publisher(tier))
 		return false;
 	if (!is_shadow)
 		hold(page, true);
 	atomic_store(&page->must_go, false);
-	pthread_mutex_lock(&dev->lock);
-	is_shown = page_image_show(dev, page->image);
-	pthread_mutex_unlock(&dev->lock);
 	page->is_up = true;
 	page->up_since_ns = page_now();
 	page->window = page->window_with_readers = 0;
 	page->window_expected = 0;
-	if (is_shown && page_image_may_show(page->image)) {
-		atomic_store(&tier->shown[page->index], page->image);
-		if (is_published(tier) && (is_shadow || map(page, page->image)))
-			return true;
-	}
+	atomic_store(&tier->shown[page->index], page->image); /* which passes by until it may be shown */
+	if (is_published(tier) && come(page, is_shadow))
+		return true;
 	page_down(page);
 	return false;
 }

@@ -220,6 +220,30 @@ static void test_given_up(void **state)
 	destroy();
 }
 
+/*
+ * A page comes though the publisher stands still with each word that it takes: until the page is there it takes none, so no vCPU
+ * can find it with one.
+ */
+static void test_comes_without_the_word(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	create(OPT_PAGE_ON, 10000000, OPT_ACCEL_ON);
+	wr(CONFIG, MAIN, 1);
+	assert_true(wait_mapped(true));
+	page_tier_forbid(vm.page_tier);
+	assert_false(is_mapped());
+	before = maps;
+	page_tier_fault(vm.page_tier, PAGE_FAULT_STUCK);
+	page_tier_allow(vm.page_tier);
+	for (unsigned i = 0; i < 15000 && maps == before; i++)
+		nap_ms(2);
+	assert_true(maps > before);
+	page_tier_fault(vm.page_tier, PAGE_FAULT_NONE);
+	destroy();
+}
+
 static void test_short_period_goes(void **state)
 {
 	(void)state;
@@ -645,6 +669,7 @@ int main(void)
 		cmocka_unit_test(test_stop_and_start),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_given_up),
+		cmocka_unit_test(test_comes_without_the_word),
 		cmocka_unit_test(test_short_period_goes),
 		cmocka_unit_test(test_random_writes),
 		cmocka_unit_test(test_check_mode),

@@ -4,7 +4,8 @@
 # Linux from the start of the process to its init, the memory that takes beyond the guest's RAM, and how often its clocks can be read in
 # a second, and an address that nobody claims.
 # Time there is counted in instructions, and the bed's processors take turns: a publisher of the page tier would take half of it, so
-# there is none (--page off). A QEMU that hangs, as it does there with several vCPUs, is tried once more, and then has no figures.
+# there is none (--page off). A QEMU that hangs, as it does in a bed whose own QEMU is not mended (scripts/nested-qemu.sh), is tried
+# once more, and then has no figures.
 set -u
 rounds=${1:-3}
 numbers=${*:2}
@@ -73,7 +74,7 @@ for round in $(seq "$rounds"); do
 done
 
 row() { # FILE TEXT
-	echo "| $2 | $(median <"$dir/$1.off.$cpus") | $(median <"$dir/$1.on.$cpus") | $(median < <(cat "$dir/$1.QEMU.$cpus" 2>/dev/null)) |"
+	echo "| $2 | $(median <"$dir/$1.off.$cpus") | $(median <"$dir/$1.on.$cpus") | $(cat "$dir/$1.QEMU.$cpus" 2>/dev/null | median) |"
 }
 for cpus in "${!hung[@]}"; do
 	echo "with $cpus vCPUs QEMU hung ${hung[$cpus]} times"

@@ -315,6 +315,11 @@ static int kvm_create(struct vm *vm, unsigned index, struct cpu **out, struct ac
 		err_fail(err, rc, "cannot read the state of vCPU %u: %s", index, strerror(-rc));
 		goto fail;
 	}
+	rc = kvm_lapic_list(kc->fd, &kc->power_on);
+	if (rc) {
+		err_fail(err, rc, "cannot set the local APIC of vCPU %u: %s", index, strerror(-rc));
+		goto fail;
+	}
 	if (index == 0) {
 		kvm_deferred_start(&kv->deferred, vm, kv->kvm_fd, kv->vm_fd, kc->run, kc->run_bytes);
 		kc->has_ring = true;

@@ -240,6 +240,11 @@ int kvm_power_on_save(int kvm_fd, int vcpu_fd, bool has_lapic, struct kvm_power_
 	return msrs_save(kvm_fd, vcpu_fd, &out->msrs);
 }
 
+int kvm_lapic_list(int vcpu_fd, const struct kvm_power_on *state)
+{
+	return state->has_lapic && ioctl(vcpu_fd, KVM_SET_LAPIC, &state->lapic) < 0 ? -errno : 0;
+}
+
 static void msrs_restore(int vcpu_fd, const struct kvm_msrs *msrs)
 {
 	struct {

@@ -45,6 +45,12 @@ int kvm_set_regs(int vcpu_fd, const struct cpu_regs *regs);
 
 int kvm_power_on_save(int kvm_fd, int vcpu_fd, bool has_lapic, struct kvm_power_on *out);
 int kvm_power_on_restore(int vcpu_fd, const struct kvm_power_on *state);
+/*
+ * After the creation of each vCPU. KVM finds the local APIC with a physical ID in a map of its own, which it makes anew when the state of
+ * one changes, and in KVM_CREATE_VCPU before the new vCPU is one of the VM's (kvm_lapic_reset() of Linux 6.12). So the one created
+ * last got no INIT until some guest code had touched a local APIC; its state set to what it is puts it in. 0 or -errno.
+ */
+int kvm_lapic_list(int vcpu_fd, const struct kvm_power_on *state);
 void kvm_power_on_free(struct kvm_power_on *state);
 
 /*

@@ -201,12 +201,13 @@ void guest_main(uint32_t magic, const struct multiboot_info *info)
 		*(volatile char *)(CODE_B + i) = ap_begin[i];
 	}
 	writel(HPET + 0x10, 1);
-	writel(LAPIC + 0xf0, 0x1ff);
 	wait_ms(20);
 	for (uint32_t c = 1; c < cpus; c++)
 		want("nobody has started it", c, box(c)->starts, 0);
+	/* [SDM3] "Local APIC State After It Has Been Software Disabled", as at power-up: INIT and start-up messages go through. */
 	for (uint32_t c = 1; c < cpus; c++)
 		test_one(c);
+	writel(LAPIC + 0xf0, 0x1ff);
 	/* all the others at once, twice */
 	for (uint32_t round = 0; round < 2; round++) {
 		uint32_t code = round ? CODE_A : CODE_B;

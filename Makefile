@@ -350,6 +350,7 @@ check-long: setup-qemu
 	@PAGE_PROOF_SECONDS=1800 $(BUILD)/tests/unit/test_page_proof
 	@cat tests/nested/list.txt tests/nested/long.txt >$(BUILD)/long.txt
 	@BUILD=$(BUILD) $(nested_qemu) NESTED_SECONDS=$${NESTED_SECONDS:-14400} scripts/nested.sh check $(BUILD)/long.txt
+	@BUILD=$(BUILD) $(nested_qemu) NESTED_ICOUNT=shift=4,sleep=off NESTED_LIMIT=1300 NESTED_SECONDS=$${NESTED_SECONDS:-14400} scripts/nested.sh check tests/nested/memtest.txt
 	@$(MAKE) -s --no-print-directory check-kernel-tier
 # Linux's boot and clocks beside QEMU's, both in the bed; half an hour.
 BENCH_ROUNDS ?= 3

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # memtest.sh x64|ia32 ACCEL CPUS SECONDS [pass]: memtest86+ in hotreg on 32 MiB for so many seconds of the bed's time: its
 # first test must have begun on all CPUs without an error; with `pass`, a whole pass must be done. What it shows is read from
-# the VGA's text, which hotreg prints at its end. Called in the nested bed (tests/nested/list.txt, long.txt).
+# the VGA's text, which hotreg prints at its end. Called in the nested bed (tests/nested/list.txt, memtest.txt).
 set -u
 image=memtest86+$1.bin accel=$2 cpus=$3 seconds=$4 want=${5:-begun}
 [ -e "$image" ] || { echo "needs Debian's package memtest86+, which apt-get cannot download here"; exit 77; }

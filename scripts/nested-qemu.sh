@@ -18,7 +18,7 @@ die() {
 
 . scripts/download.sh
 
-# apt SUBCOMMAND...: with a state of its own, in which the distribution's repositories are those of source packages. The
+# APT with a state of its own, in which the distribution's repositories are those of source packages. The
 # host's lists stay what they are.
 apt_source() {
 	apt-get -o Dir::Etc::SourceList="$store/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists="$store/apt/lists" \

@@ -187,7 +187,7 @@ static bool make_image(struct tier_page *page)
 }
 
 /* Waits until the publisher has passed by: one that does not run must not be relied upon. */
-static bool is_published(struct page_tier *tier)
+static bool publisher_passes(struct page_tier *tier)
 {
 	const uint64_t pass = atomic_load(&tier->pass), start_ns = page_now();
 
@@ -272,8 +272,8 @@ bool page_up(struct tier_page *page)
 	page->up_since_ns = page_now();
 	page->window = page->window_with_readers = 0;
 	page->window_expected = 0;
-	atomic_store(&tier->shown[page->index], page->image); /* which passes by until it may be shown */
-	if (is_published(tier) && come(page, is_shadow))
+	atomic_store(&tier->shown[page->index], page->image); /* the publisher passes by until it may be shown */
+	if (publisher_passes(tier) && come(page, is_shadow))
 		return true;
 	page_down(page);
 	return false;

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # nested-qemu.sh: the QEMU under the nested bed's long runs: the distribution's own source, of the version that is installed,
 # with tests/nested/qemu.patch, without which its VMRUN delivers an interrupt twice now and then (docs/testing.md). Only what
-# the bed needs is built, once for each version and patch (some five minutes), under build/nested-qemu, and not installed. The last line is
-# its path, for NESTED_QEMU of scripts/nested.sh. Status 77 with a last line that says why: it cannot be done here.
+# the bed needs is built, once for each version and patch (some five minutes), under build/nested-qemu, and not installed.
+# Called by the Makefile (nested-qemu, check-long, bench-nested). The last line is its path, for NESTED_QEMU of
+# scripts/nested.sh. Status 77 with a last line that says why: it cannot be done here.
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 2
 build=${BUILD:-build}

@@ -338,26 +338,25 @@ CHECK_FUZZ_SECONDS ?= 30
 check-nested: setup-check
 	@$(MAKE) -s --no-print-directory -j2 all tests guests
 	@BUILD=$(BUILD) scripts/nested.sh check
-# The bed's QEMU for what takes long there: Debian's with tests/nested/qemu.patch. Where it cannot be built it is the installed one, and why is said.
-nested_qemu = NESTED_QEMU="$$(q=$$(BUILD=$(BUILD) scripts/nested-qemu.sh) && echo "$$q" || echo "the bed has the installed QEMU: $$q" >&2)"
+# The bed's QEMU: Debian's with tests/nested/qemu.patch. What needs the bed builds it too.
 .PHONY: nested-qemu
-nested-qemu: setup-qemu
+nested-qemu: setup-check
 	@BUILD=$(BUILD) scripts/nested-qemu.sh
 # The whole matrix of guests, hours; the result goes into docs/testing.md.
 .PHONY: check-long
-check-long: setup-qemu
+check-long: setup-check
 	@$(MAKE) -s --no-print-directory -j2 all tests guests
 	@PAGE_PROOF_SECONDS=1800 $(BUILD)/tests/unit/test_page_proof
 	@cat tests/nested/list.txt tests/nested/long.txt >$(BUILD)/long.txt
-	@BUILD=$(BUILD) $(nested_qemu) NESTED_SECONDS=$${NESTED_SECONDS:-14400} scripts/nested.sh check $(BUILD)/long.txt
-	@BUILD=$(BUILD) $(nested_qemu) NESTED_ICOUNT=shift=4,sleep=off NESTED_LIMIT=1300 NESTED_SECONDS=$${NESTED_SECONDS:-14400} scripts/nested.sh check tests/nested/memtest.txt
+	@BUILD=$(BUILD) NESTED_SECONDS=$${NESTED_SECONDS:-14400} scripts/nested.sh check $(BUILD)/long.txt
+	@BUILD=$(BUILD) NESTED_ICOUNT=shift=4,sleep=off NESTED_LIMIT=1300 NESTED_SECONDS=$${NESTED_SECONDS:-14400} scripts/nested.sh check tests/nested/memtest.txt
 	@$(MAKE) -s --no-print-directory check-kernel-tier
 # Linux's boot and clocks beside QEMU's, both in the bed; half an hour.
 BENCH_ROUNDS ?= 3
 .PHONY: bench-nested
-bench-nested: setup-qemu
+bench-nested: setup-check
 	@$(MAKE) -s --no-print-directory -j2 all guests
-	@BUILD=$(BUILD) $(nested_qemu) NESTED_PROGRAMS="$$(command -v qemu-system-x86_64)" NESTED_PATHS="$(wildcard /usr/share/qemu/kvmvapic.bin /usr/share/qemu/linuxboot_dma.bin /usr/share/qemu/multiboot_dma.bin)" \
+	@BUILD=$(BUILD) NESTED_PROGRAMS="$$(command -v qemu-system-x86_64)" NESTED_PATHS="$(wildcard /usr/share/qemu/kvmvapic.bin /usr/share/qemu/linuxboot_dma.bin /usr/share/qemu/multiboot_dma.bin)" \
 		NESTED_FILES=tests/nested/bench-files.txt NESTED_SECONDS=$${NESTED_SECONDS:-7200} scripts/nested.sh run "tests/nested/bench.sh $(BENCH_ROUNDS); tests/nested/bench_page.sh $(BENCH_ROUNDS)"
 nested-shell: setup-check
 	@$(MAKE) -s --no-print-directory -j2 all tests guests
@@ -378,7 +377,7 @@ check-kernel-tier-debug: setup-check
 	@cat tests/nested/kernel-list.txt tests/nested/kernel-debug.txt >$(BUILD)/kernel-debug.txt
 	@BUILD=$(BUILD) scripts/kernel-tier.sh debug $(BUILD)/kernel-debug.txt
 
-.PHONY: help setup-build setup-demo setup-check setup-qemu variants check check-only fuzz fuzzers demo bench format clean
+.PHONY: help setup-build setup-demo setup-check variants check check-only fuzz fuzzers demo bench format clean
 help:
 	@echo 'make            build build/hotreg and the programs'
 	@echo 'make demo       install what is missing, build, boot the guests with acceleration off and on, show what it gained'
@@ -388,7 +387,7 @@ help:
 	@echo 'make check-kernel-tier  programs inside such a KVM, in the nested bed, on one and two processors (a part is in make check)'
 	@echo 'make check-kernel-tier-debug  the same on a kernel with KASAN, lockdep, PROVE_RCU and kmemleak, which it builds first'
 	@echo 'make check-long    the whole matrix of guests in the same bed, hours: a minute of each clock, whole passes of memtest86+'
-	@echo 'make nested-qemu  builds the QEMU under that bed, Debian'\''s with one mend (tests/nested/qemu.patch); check-long and bench-nested do it'
+	@echo 'make nested-qemu  builds the QEMU under that bed, Debian'\''s with one mend (tests/nested/qemu.patch); done by what needs the bed'
 	@echo 'make bench      measure, paired with QEMU where it is installed; the figures of docs/performance.md'
 	@echo 'make bench-nested  Linux'\''s boot and clocks, hotreg and QEMU in the same bed (BENCH_ROUNDS=N)'
 	@echo 'make fuzz       the fuzzers, $(FUZZ_SECONDS) s each (FUZZ_SECONDS=N), then $(EQUIV_ACCESSES) accesses a device (EQUIV_ACCESSES=N)'
@@ -399,13 +398,13 @@ help:
 	@echo 'make uninstall  removes what install put there'
 	@echo 'make examples   build examples/counter, examples/doorbell and examples/status'
 	@echo 'make check-only the tests of make check, without the set-up'
-	@echo '  parts of these: all objects benches fuzzers tsan-tests variants setup-build setup-demo setup-check setup-qemu'
+	@echo '  parts of these: all objects benches fuzzers tsan-tests variants setup-build setup-demo setup-check'
 	@echo 'make format     clang-format over the C sources'
 	@echo 'make clean      remove build/'
 	@echo 'BUILD=DIR SAN=address,undefined|thread   another build beside the first'
 	@echo 'BUILD=DIR JIT=0                          one that only interprets programs'
 
-setup-build setup-demo setup-check setup-qemu: setup-%:
+setup-build setup-demo setup-check: setup-%:
 	@sh scripts/setup.sh $*
 
 # The set-up comes before anything is built, in a make of its own: what it installs must be seen.

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# nested-qemu.sh: the QEMU under the nested bed's long runs: the distribution's own source, of the version that is installed,
+# nested-qemu.sh: the QEMU under the nested bed: the distribution's own source, of the version that is installed,
 # with tests/nested/qemu.patch, without which its VMRUN delivers an interrupt twice now and then (docs/testing.md). Only what
-# the bed needs is built, once for each version and patch (some five minutes), under build/nested-qemu, and not installed.
-# Called by the Makefile (nested-qemu, check-long, bench-nested). The last line is its path, for NESTED_QEMU of
-# scripts/nested.sh. Status 77 with a last line that says why: it cannot be done here.
+# the bed needs is built, once for each version and patch (some four minutes), under build/nested-qemu, and not installed.
+# Called by scripts/nested.sh and the Makefile (nested-qemu). The last line is its path. Status 77 with a last line that
+# says why: it cannot be done here.
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 2
 build=${BUILD:-build}
@@ -40,7 +40,7 @@ get_source() { # VERSION
 build_it() {
 	patch -s -p1 -d "$store/source" <"$patch" >"$store/build.log" 2>&1 || die "tests/nested/qemu.patch, for QEMU 7.2, does not apply to QEMU $1"
 	mkdir "$store/objects"
-	(cd "$store/objects" && ../source/configure --target-list=x86_64-softmmu --without-default-features --enable-tcg --disable-docs --disable-tools \
+	(cd "$store/objects" && ../source/configure --target-list=x86_64-softmmu --without-default-features --enable-tcg --disable-docs --disable-tools --disable-debug-info \
 		--firmwarepath=/usr/share/qemu:/usr/share/seabios && nice ninja qemu-system-x86_64) >>"$store/build.log" 2>&1 ||
 		{ tail -n 20 "$store/build.log" >&2; die "QEMU $1 does not build; all it said is in $store/build.log"; }
 	# beside its objects it would look for its firmware among them
@@ -50,7 +50,7 @@ build_it() {
 
 version=$(dpkg-query -W -f '${source:Version}' qemu-system-x86 2>/dev/null) || skip "needs Debian's package qemu-system-x86"
 for tool in gcc patch dpkg-source meson ninja pkg-config flock; do
-	command -v "$tool" >/dev/null || skip "needs $tool (scripts/setup.sh qemu)"
+	command -v "$tool" >/dev/null || skip "needs $tool (scripts/setup.sh check)"
 done
 mkdir -p "$store"
 exec 7>"$store/lock"

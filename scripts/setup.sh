@@ -2,22 +2,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # setup.sh: makes sure that what the build, the tests and the demo need is installed (Debian, Ubuntu).
 # As root or through sudo it installs with apt; where there is neither it prints the one line to run.
-# Called by the Makefile; quick when nothing is missing. `setup.sh build|demo|check|qemu` says how much is needed, qemu
-# what the nested bed's own QEMU (scripts/nested-qemu.sh) is built with besides.
+# Called by the Makefile; quick when nothing is missing. `setup.sh build|demo|check` says how much is needed.
 set -eu
 
 build="gcc make clang llvm libbpf-dev libelf-dev zlib1g-dev libx86emu-dev libjansson-dev pkg-config binutils libc6-dev"
 demo="seabios grub-pc-bin grub-common jq"
 check="libcmocka-dev libclang-rt-dev qemu-system-x86 spin clang-format groff-base xz-utils acpica-tools"
+# what the nested bed's own QEMU is built with (scripts/nested-qemu.sh)
 qemu="dpkg-dev libglib2.0-dev libpixman-1-dev libfdt-dev meson ninja-build"
 
 want="$build"
 case "${1:-check}" in
 build) ;;
 demo) want="$build $demo" ;;
-check) want="$build $demo $check" ;;
-qemu) want="$build $demo $check $qemu" ;;
-*) echo "setup.sh: usage: setup.sh build|demo|check|qemu" >&2; exit 2 ;;
+check) want="$build $demo $check $qemu" ;;
+*) echo "setup.sh: usage: setup.sh build|demo|check" >&2; exit 2 ;;
 esac
 
 # The sanitizer runtime that libFuzzer needs is named after clang's version.

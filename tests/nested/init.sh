@@ -31,6 +31,7 @@ leave() {
 }
 
 one() { # NAME COMMAND; the counts are in $passed, $failed, $skipped
+	echo "begin $1"
 	start=$(date +%s)
 	timeout "$limit" bash -c "$2" >/tmp/log 2>&1 </dev/null
 	rc=$?

@@ -97,3 +97,6 @@ if [ $want = 0 ]; then
 	want "hotreg: the guest turned the power off"
 fi
 [ $status = $want ] || fail "status $status instead of $want"
+# panic=-1 makes a guest that panics boot again
+resets=$(grep -acF "hotreg: the guest resets the machine" "$out")
+[ "$resets" = $((1 - want)) ] || fail "$resets resets instead of $((1 - want))"

@@ -21,7 +21,7 @@ endif
 # Where an access passes: on some Intel processors a jump across a multiple of 32 bytes costs several cycles.
 ALIGN_JUMPS := $(shell $(CC) -Wa,-mbranches-within-32B-boundaries -x c -c -o /dev/null /dev/null 2>/dev/null && \
 	echo -Wa,-mbranches-within-32B-boundaries)
-$(BUILD)/tests/bench/bench_access.o $(BUILD)/accel/runtime.o $(BUILD)/accel/runtime_string.o $(BUILD)/accel/interp.o $(BUILD)/vmm/bus.o $(BUILD)/vmm/cpu_kvm.o: HR_CFLAGS += $(ALIGN_JUMPS)
+$(BUILD)/tests/bench/bench_access.o $(BUILD)/accel/runtime.o $(BUILD)/accel/runtime_string.o $(BUILD)/accel/interp.o $(BUILD)/vmm/bus_io.o $(BUILD)/vmm/cpu_kvm.o: HR_CFLAGS += $(ALIGN_JUMPS)
 # LOCKDEBUG=1: the order of locks is checked and recorded (a BUILD of its own, please)
 LOCKDEBUG_WRAP := -Wl,--wrap=pthread_mutex_lock,--wrap=pthread_mutex_trylock,--wrap=pthread_mutex_unlock,--wrap=pthread_mutex_destroy,--wrap=pthread_cond_wait,--wrap=pthread_cond_clockwait
 ifeq ($(LOCKDEBUG),1)
@@ -42,7 +42,7 @@ ACCEL := object mapdef elfcheck btfcheck reloc layout field insn disasm tnum ran
 	verify_insn verify_call verify_mem verify_report interp engine jit jit_alu jit_plan jit_x86 jit_mem runtime runtime_string page
 # `hotreg prog`: of the program, not of the library
 ACCEL_CMD := kernel kernel_pin progcmd progcmd_object progcmd_json progcmd_kernel progcmd_raw progcmd_bench progcmd_bench_kernel rawprog sandbox
-VMM := options vm vm_run clock bus bus_check bus_zones deferred mem chardev event stats trace boot boot_area elfload linux multiboot pvh cpu_kvm kvm_apic kvm_extint kvm_deferred kvm_slots kvm_state kvm_probe cpu_soft \
+VMM := options vm vm_run clock bus bus_io bus_check bus_zones deferred mem chardev event stats trace boot boot_area elfload linux multiboot pvh cpu_kvm kvm_apic kvm_extint kvm_deferred kvm_slots kvm_state kvm_probe cpu_soft \
 	cpu_script doctor text screen
 VMM += page_image page_tier page_manage page_publish page_crowd page_host page_probe
 VMM += ctl ctl_client top top_frame stats_json stats_text vm_stats vm_park control control_socket qmp qmp_cmd qmp_live

@@ -2,7 +2,7 @@
 /*
  * hot.h: the way of a usual access through a slot, inline: a pure program that answers over a page
  * at rest. Everything else is accel_hot_rest()'s. Beside accel.h the only header of accel/ that vmm/
- * may include, for vmm/bus.c alone; not installed, no part of the ABI.
+ * may include, for vmm/bus.h alone; not installed, no part of the ABI.
  *
  * Every instruction here is paid by each access: reading the clock waits until all before it have
  * retired, so that nothing hides behind anything.

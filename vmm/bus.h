@@ -30,6 +30,7 @@ struct bus_check; /* check mode's findings, bus_check.c */
 
 #define BUS_MAX_SPANS (2 * BUS_MAX_RANGES + 1)
 
+#define BUS_PIO_PORTS 0x10000u
 #define BUS_MMIO_PAGE 4096u
 #define BUS_MMIO_PAGES 256u
 
@@ -88,7 +89,7 @@ struct bus {
 	struct range *ranges[BUS_MAX_RANGES + 1]; /* [0] is NULL: unclaimed */
 	unsigned range_count;
 	/* written under lock, read without */
-	_Atomic uint8_t pio[65536];
+	_Atomic uint8_t pio[BUS_PIO_PORTS];
 	_Atomic uint32_t mmio_seq; /* odd while mmio[] changes */
 	_Atomic uint32_t mmio_count;
 	_Atomic uint8_t mmio_page[BUS_MMIO_PAGES]; /* by bus_mmio_group(); 0: search in mmio[] */
@@ -169,7 +170,7 @@ static inline void bus_io_one(struct bus *bus, struct io_req *req)
 			goto slowly;
 		index = atomic_load_explicit(&bus->mmio_page[bus_mmio_group(addr)], memory_order_acquire);
 	} else {
-		if (unlikely(addr >= 0x10000))
+		if (unlikely(addr >= BUS_PIO_PORTS))
 			goto slowly;
 		index = atomic_load_explicit(&bus->pio[addr], memory_order_acquire);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bus_check.h: check mode: one access through program and model, and they must agree.
- * Called by bus.c only.
+ * Called by bus.c and bus_io.c only.
  */
 #ifndef VMM_BUS_CHECK_H
 #define VMM_BUS_CHECK_H

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -87,7 +88,10 @@ static int read_whole(int fd, void *buf, uint64_t bytes, const char *path, struc
 	return 0;
 }
 
-/* Reads a file of at most max bytes into fresh memory, *image, to be freed by the caller. */
+/*
+ * Reads a file of at most max bytes into fresh memory, *image, for the caller to munmap(). Not the heap, which would keep
+ * what a reset has freed.
+ */
 static int load_file(
 	const char *what, const char *path, uint64_t max, uint8_t **image, uint64_t *bytes, struct accel_err *err)
 {
@@ -102,14 +106,14 @@ static int load_file(
 			(unsigned long long)*bytes, (unsigned long long)max);
 		goto out;
 	}
-	buf = malloc(*bytes);
-	if (!buf) {
+	buf = mmap(NULL, *bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (buf == MAP_FAILED) {
 		rc = err_fail(err, -ENOMEM, "out of memory for %s %s", what, path);
 		goto out;
 	}
 	rc = read_whole(fd, buf, *bytes, path, err);
 	if (rc)
-		free(buf);
+		munmap(buf, *bytes);
 	else
 		*image = buf;
 out:
@@ -140,7 +144,7 @@ static int load_bios(struct vm *vm, const char *path, struct accel_err *err)
 		rc = mem_set_rom(&vm->mem, image, bytes);
 	if (rc && rc != -EINVAL)
 		err_fail(err, rc, "cannot map BIOS image %s: %s", path, strerror(-rc));
-	free(image);
+	munmap(image, bytes);
 	return rc;
 }
 
@@ -423,7 +427,7 @@ static int load_kernel(struct vm *vm, struct cpu_regs *regs, struct accel_err *e
 			vm->opt->kernel);
 	else
 		rc = load_flat(vm, file, bytes, regs, err);
-	free(file);
+	munmap(file, bytes);
 	return rc;
 }
 

@@ -243,6 +243,33 @@ static void test_multiboot(void **state)
 	assert_int_equal(get32(mods + 20), 0x204000 + 5000);
 }
 
+static long resident_bytes(void)
+{
+	long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%*d %ld", &pages), 1);
+	fclose(f);
+	return pages * sysconf(_SC_PAGESIZE);
+}
+
+/* A reset loads the file again, and keeps nothing of it but what is in the guest's RAM. */
+static void test_memory_after_resets(void **state)
+{
+	long first = 0;
+
+	(void)state;
+	t.opt.kernel = kernel();
+	assert_int_equal(truncate(t.opt.kernel, 6 << 20), 0); /* all of it is read */
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(boot_load(&t.vm, &t.err), 0);
+		if (i == 0)
+			first = resident_bytes();
+	}
+	assert_true(resident_bytes() < first + (1 << 20));
+}
+
 static void test_bad_modules(void **state)
 {
 	(void)state;
@@ -422,6 +449,7 @@ int main(void)
 		TEST(test_multiboot),
 		TEST(test_pvh),
 		TEST(test_linux),
+		TEST(test_memory_after_resets),
 		TEST(test_bad_modules),
 		TEST(test_too_many_modules),
 		TEST(test_elf_without_header),

@@ -9,6 +9,8 @@
 # of the time then: Linux's first test of the HPET would find that the counter stands still while the publisher waits
 # for its turn (docs/page-tier.md).
 set -u
+. "${0%/*}/rflags.sh"
+self=("$0" "$@")
 clock=$1 accel=$2 cpus=$3 seconds=$4
 limit=$((5000 / seconds))
 [ $limit -ge 100 ] || limit=100
@@ -32,6 +34,7 @@ $pin timeout $((seconds + 240)) build/hotreg run --cpu kvm --accel "$mode" ${PAG
 status=${PIPESTATUS[0]}
 
 fail() {
+	again "$out" "${self[@]}"
 	echo "clock: $clock, $accel, $cpus cpus: $*"
 	grep -v ' stamp ' "$out" | tail -n 20
 	exit 1

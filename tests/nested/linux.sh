@@ -7,6 +7,8 @@
 # must; SHADOW=1, the bed's KVM keeps shadow page tables (docs/testing.md). Only for a KVM with paging; called in the nested bed
 # (tests/nested/list.txt), or beside it with LINUX and LINUX_INITRD from scripts/nested.sh.
 set -u
+. "${0%/*}/rflags.sh"
+self=("$0" "$@")
 build=${BUILD:-build}
 guest=${GUEST:+-$GUEST}
 kernel=${LINUX:-vmlinuz}$guest initrd=${LINUX_INITRD:-guest.gz}$guest why=$(dirname "${LINUX:-vmlinuz}")/why$guest
@@ -31,9 +33,10 @@ timeout 240 "$build/hotreg" run --cpu kvm --accel "$accel" --cpus "$cpus" --kern
 hotreg=$!
 
 fail() {
+	kill "$hotreg" 2>/dev/null && wait "$hotreg"
+	again "$out" "${self[@]}"
 	echo "linux: ${GUEST:-cloud}, $accel, $cpus cpus, $*"
 	tail -n 30 "$out"
-	kill "$hotreg" 2>/dev/null
 	exit 1
 }
 want() { # TEXT [HOW-OFTEN]

@@ -27,8 +27,8 @@ one() {
 			echo "-- $name: FAILED (status $rc, ${took} s), the end of $log:"
 			tail -n 25 "$log" | sed 's/^/     /'
 		fi
-		# cmocka's own closing lines, and what it skipped
-		grep -aE '^\[  (PASSED|FAILED|SKIPPED ) *\]|^\[  (PASSED|SKIPPED|FAILED) ' "$log" | sed 's/^/   /' | head -n 12
+		# cmocka's own closing lines, what it skipped, and what the nested bed has to say of itself
+		grep -aE '^\[  (PASSED|FAILED|SKIPPED ) *\]|^\[  (PASSED|SKIPPED|FAILED) |^nested: ' "$log" | sed 's/^/   /' | head -n 12
 	} >"$out/$name.say"
 	flock "$out" cat "$out/$name.say"
 }

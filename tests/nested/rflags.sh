@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # rflags.sh: sourced by the bed's tests that boot Linux (linux.sh, clock.sh). QEMU's SVM now and then gives a guest RFLAGS with
 # reserved bits set, which no processor has and nothing but VMRUN can load (docs/testing.md). In the bed such a boot is done
-# once more, and the bed's console says so; anywhere else it is a failure like any other.
+# once more, with a line on the bed's console that scripts/check.sh shows; anywhere else it is a failure like any other.
 
 # Whether an oops in FILE shows such RFLAGS: bits 3, 5, 15 and 22 to 31.
 impossible_rflags() { # FILE

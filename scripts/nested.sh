@@ -13,7 +13,7 @@
 #
 # The kernel, its modules, busybox and memtest86+ come with `apt-get download`, are unpacked under build/nested and never
 # installed. NESTED_KVM_KO is a kvm.ko in place of the kernel's own, NESTED_KERNEL a directory with another kernel for the bed
-# (vmlinuz, irqbypass.ko, kvm.ko, kvm-amd.ko), NESTED_QEMU another QEMU under it (scripts/nested-qemu.sh), NESTED_BED a
+# (vmlinuz, irqbypass.ko, kvm.ko, kvm-amd.ko), NESTED_QEMU another QEMU under it, NESTED_BED a
 # directory for this run, so that several can go at once, NESTED_ICOUNT another time for an instruction (QEMU's -icount).
 # NESTED_LIMIT is how many seconds of the bed's time a test may take, NESTED_SECONDS how many of ours all of them.
 # `package` only says which kernel it is. Status 77 with a last line that says why: it cannot run here.

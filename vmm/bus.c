@@ -2,9 +2,8 @@
 /*
  * bus.c: which ranges there are, where they lie, and the tables that accesses look that up in.
  *
- * Everything here is under the bus's lock and none of it is on an access's way, which is bus_io.c and the
- * inline part of bus.h: tables are brought up to date in place, such that a look-up under way finds the old state or
- * the new one.
+ * None of it is on an access's way, which is bus_io.c and the inline part of bus.h. Changes are made under the bus's
+ * lock, and in place: a look-up under way, which takes no lock, finds the old state or the new one.
  */
 #include "vmm/bus.h"
 
